@@ -147,9 +147,6 @@ pub struct NumberRange {
     /// Greatest value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Number>,
-    /// The value is this many times a whole number away from `min`, or from 0 without `min`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<Number>,
 }
 
 impl NumberRange {
@@ -162,14 +159,6 @@ impl NumberRange {
         }
         if let Some(max) = self.max.filter(|max| given > max.0) {
             return Err(format!("{value} is more than {max}"));
-        }
-        if let Some(step) = self.step {
-            let base = self.min.map_or(0.0, |min| min.0);
-            let steps = (given - base) / step.0;
-            if (steps - steps.round()).abs() > 1e-9 {
-                let from = self.min.map_or_else(|| "0".to_owned(), |min| min.to_string());
-                return Err(format!("{value} is not reached from {from} in steps of {step}"));
-            }
         }
         Ok(())
     }
