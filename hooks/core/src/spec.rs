@@ -163,7 +163,14 @@ impl Spec {
             } else {
                 format!("not JSON: {inner}")
             };
-            vec![invalid(if path == "." { "SPEC" } else { &path }, what)]
+            vec![invalid(
+                if matches!(path.as_str(), "." | "?") {
+                    "SPEC"
+                } else {
+                    &path
+                },
+                what,
+            )]
         })?;
         reader
             .end()

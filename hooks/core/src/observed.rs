@@ -1,0 +1,345 @@
+//! What a pass has looked at. A part that was not looked at is absent; the plan asks for what it needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oneks_driver::{Action as DriverAction, DriverError, Output, VmCondition};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::action::Action;
+use crate::names::{CommandToken, Names};
+use crate::profile::Catalog;
+
+/// Everything that a plan is made from, besides the document and the time.
+#[derive(Clone, Default)]
+pub struct Observed {
+    /// Virtual machines, as the owner sees them. Whose they are is judged here, not by the observer.
+    pub vms: Vec<Vm>,
+    /// Are these all of the owner's VMs, or only those that were known by id?
+    pub all_vms: bool,
+    /// The owner's virtual routers.
+    pub routers: Option<Vec<Router>>,
+    /// The owner's VM templates.
+    pub templates: Option<Vec<Template>>,
+    /// The owner's networks that are named like the cluster's reservations.
+    pub reservations: Option<Vec<Reservation>>,
+    /// Numbers of the cluster's credentials that are valid.
+    pub credentials: Option<Vec<u32>>,
+    /// The chosen place.
+    pub cloud: Option<Cloud>,
+    /// Profiles.
+    pub catalog: Option<Catalog>,
+    /// What the driver answered in this pass.
+    pub answers: Vec<(DriverAction, Result<Value, DriverError>)>,
+    /// Actions of this pass that failed.
+    pub failures: Vec<(Action, Failure)>,
+}
+
+/// Something that a plan needs to know before it can decide.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "look", rename_all = "snake_case")]
+pub enum Need {
+    /// All of the owner's virtual machines.
+    AllVms,
+    /// The owner's virtual routers.
+    Routers,
+    /// The owner's VM templates.
+    Templates,
+    /// The owner's reserved networks.
+    Reservations,
+    /// Which of the cluster's credentials are valid.
+    Credentials,
+    /// The place that SPEC chooses.
+    Cloud,
+    /// The profiles.
+    Catalog,
+    /// The driver's answer to this.
+    Driver {
+        /// Name of the driver.
+        driver: String,
+        /// The question.
+        #[serde(skip)]
+        action: Box<DriverAction>,
+    },
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vm {
+    /// VM id.
+    pub id: u32,
+    /// User id of its owner.
+    pub uid: u32,
+    /// Its name.
+    pub name: String,
+    /// Its tag, if it has a well-formed one.
+    pub tag: Option<Tag>,
+    /// How it is.
+    pub condition: VmCondition,
+    /// Exactly ACTIVE/RUNNING: it takes guest commands and actions.
+    pub steady: bool,
+    /// Its state as OpenNebula names it, such as `ACTIVE/BOOT_FAILURE`.
+    pub state: String,
+    /// When it was created, seconds since the epoch.
+    pub created: u64,
+    /// Its first address in the cluster's private network.
+    pub ip: Option<String>,
+    /// The virtual router that it belongs to.
+    pub vrouter: Option<u32>,
+    /// What OpenNebula says went wrong with it.
+    pub error: Option<String>,
+    /// What the guest reported: attributes `ONEKS_…` of its user template.
+    pub reports: BTreeMap<String, String>,
+    /// The guest command that ran on it last, or runs.
+    pub command: Option<GuestCommand>,
+}
+
+/// The tag of a virtual machine or template: `ONEKS=[CLUSTER_ID=…]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Id of the cluster's document.
+    pub cluster: u32,
+    /// Id of the group, where there is one.
+    pub group: Option<u32>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What an object of a cluster is: `TYPE` in its tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `SEED`.
+    Seed,
+    /// `ROUTER`.
+    Router,
+    /// `CONTROL_PLANE`.
+    ControlPlane,
+    /// `NODE`.
+    Node,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// Reads TYPE.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "SEED" => Self::Seed,
+            "ROUTER" | "CLUSTER_ROUTER" => Self::Router,
+            "CONTROL_PLANE" => Self::ControlPlane,
+            "NODE" => Self::Node,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A guest command and its result.
+#[derive(Clone, PartialEq)]
+pub struct GuestCommand {
+    /// Its token, if it is one of ours.
+    pub token: Option<CommandToken>,
+    /// How far it is.
+    pub progress: Progress,
+    /// What it printed, once it ended.
+    pub output: Option<Output>,
+}
+
+impl std::fmt::Debug for GuestCommand {
+    /// Without the output: it may be a kubeconfig.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GuestCommand")
+            .field("token", &self.token)
+            .field("progress", &self.progress)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a guest command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Progress {
+    /// Handed over or running.
+    Executing,
+    /// It ended; its exit status is in the output.
+    Done,
+    /// It could not be run, or was cancelled.
+    Failed,
+}
+
+/// A virtual router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Router {
+    /// Its id.
+    pub id: u32,
+    /// User id of its owner.
+    pub uid: u32,
+    /// Its name.
+    pub name: String,
+    /// Its virtual machines.
+    pub vms: Vec<u32>,
+    /// Its floating address in each network, by network id.
+    pub addresses: BTreeMap<u32, String>,
+}
+
+/// A VM template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    /// Its id.
+    pub id: u32,
+    /// User id of its owner.
+    pub uid: u32,
+    /// Its name.
+    pub name: String,
+    /// Its tag.
+    pub tag: Option<Tag>,
+    /// Fingerprint of the text that it was made from, which it carries.
+    pub fingerprint: Option<String>,
+}
+
+/// A network that was reserved from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Its id.
+    pub id: u32,
+    /// User id of its owner.
+    pub uid: u32,
+    /// Its name.
+    pub name: String,
+    /// Addresses on hold in it, which must be released first.
+    pub held: Vec<String>,
+}
+
+/// The chosen place, as the owner and the rules of OpenNebula see it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cloud {
+    /// The OpenNebula cluster, if there is one of that id.
+    pub cluster: Option<CloudCluster>,
+    /// Networks that the owner may use.
+    pub networks: Vec<CloudNetwork>,
+    /// Images that the owner may use.
+    pub images: Vec<CloudImage>,
+    /// Kinds of objects that the owner may create.
+    pub may_create: BTreeSet<String>,
+    /// Address of OpenNebula as the cluster's VMs reach it.
+    pub xmlrpc: String,
+}
+
+/// An OpenNebula cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudCluster {
+    /// Ids of its hosts.
+    pub hosts: BTreeSet<u32>,
+    /// Ids of its datastores.
+    pub datastores: BTreeSet<u32>,
+    /// Ids of its networks.
+    pub networks: BTreeSet<u32>,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudNetwork {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// An image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudImage {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Its datastore.
+    pub datastore: u32,
+    /// Size in MB.
+    pub size: u64,
+    /// Can it be used now?
+    pub ready: bool,
+    /// Its plain attributes, by which its purpose is recognised.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Why an action failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure it was.
+    pub kind: FailureKind,
+    /// What OpenNebula or the network said, without secrets.
+    pub message: String,
+}
+
+/// The kinds of failures, by what they mean for the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The object is in a state that forbids it right now; the next event may bring another.
+    WrongState,
+    /// The object is not there any more.
+    Gone,
+    /// The owner may not do it.
+    NotAllowed,
+    /// It would exceed a quota.
+    Quota,
+    /// Addresses, names or the like are used up.
+    Refused,
+    /// OpenNebula could not be reached or did not answer; it may have done it all the same.
+    Unreachable,
+    /// Anything else.
+    Internal,
+}
+
+impl FailureKind {
+    /// The reason in conditions.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::WrongState => "WrongState",
+            Self::Gone => "ObjectGone",
+            Self::NotAllowed => "NotAllowed",
+            Self::Quota => "QuotaExceeded",
+            Self::Refused => "Refused",
+            Self::Unreachable => "OpenNebulaUnreachable",
+            Self::Internal => "OpenNebulaError",
+        }
+    }
+}
+
+impl Observed {
+    /// The cluster's VMs: those whose tag, owner and name agree. A tag alone proves nothing, since whoever owns a VM,
+    /// and even its guest, can write it.
+    pub fn cluster_vms(&self, cluster: u32, owner: u32) -> Vec<&Vm> {
+        let names = Names::new(cluster);
+        let mut vms: Vec<&Vm> = self
+            .vms
+            .iter()
+            .filter(|vm| vm.uid == owner && names.owns(&vm.name))
+            .filter(|vm| vm.tag.as_ref().is_some_and(|tag| tag.cluster == cluster))
+            .collect();
+        vms.sort_by_key(|vm| vm.id);
+        vms.dedup_by_key(|vm| vm.id);
+        vms
+    }
+
+    /// The cluster's virtual router of this name.
+    pub fn router(&self, name: &str, owner: u32) -> Option<&Router> {
+        self.routers
+            .as_ref()?
+            .iter()
+            .find(|r| r.uid == owner && r.name == name)
+    }
+
+    /// The driver's answer to an action, if it was asked.
+    pub fn answer(&self, action: &DriverAction) -> Option<&Result<Value, DriverError>> {
+        self.answers
+            .iter()
+            .find(|(a, _)| a == action)
+            .map(|(_, answer)| answer)
+    }
+
+    /// The failure of an action in this pass.
+    pub fn failure(&self, action: &Action) -> Option<&Failure> {
+        self.failures
+            .iter()
+            .find(|(a, _)| a == action)
+            .map(|(_, failure)| failure)
+    }
+}

@@ -1,0 +1,159 @@
+//! What the parts of one plan share: the inputs, and the needs and actions that come together.
+
+use oneks_driver::{Action as DriverAction, DriverError, reason};
+use serde::de::DeserializeOwned;
+
+use crate::action::Action;
+use crate::names::Names;
+use crate::observed::{FailureKind, Need, Observed, Vm};
+use crate::plan::Desired;
+use crate::plan::guest::Wanted;
+use crate::status::{LastError, Retry, Status};
+
+/// Shortest and longest time between two attempts after failures, seconds.
+const RETRY: (u64, u64) = (30, 600);
+
+/// The inputs of a plan and what comes of it.
+pub(super) struct Context<'a> {
+    pub desired: &'a Desired<'a>,
+    pub observed: &'a Observed,
+    pub now: u64,
+    pub names: Names,
+    pub needs: Vec<Need>,
+    pub actions: Vec<Action>,
+    pub wanted: Vec<Wanted>,
+    /// Until when nothing new is created, after calls that failed.
+    backing_off: Option<u64>,
+}
+
+/// A driver's answer, as far as it is there.
+pub(super) enum Answer<T> {
+    /// It was asked for; the plan can't go on without it.
+    Waiting,
+    /// Here it is.
+    Given(T),
+    /// The driver refused, or answered something else.
+    Refused(DriverError),
+}
+
+impl<'a> Context<'a> {
+    pub fn new(desired: &'a Desired<'a>, previous: &Status, observed: &'a Observed, now: u64) -> Self {
+        let backing_off = previous.retry.as_ref().map(|r| r.not_before).filter(|&t| t > now);
+        Self {
+            desired,
+            observed,
+            now,
+            names: Names::new(desired.document),
+            needs: Vec::new(),
+            actions: Vec::new(),
+            wanted: Vec::new(),
+            backing_off,
+        }
+    }
+
+    /// Asks for a look, once.
+    pub fn need(&mut self, need: Need) {
+        if !self.needs.contains(&need) {
+            self.needs.push(need);
+        }
+    }
+
+    /// Are all of the owner's VMs in view? If not, asks for them.
+    pub fn all_vms(&mut self) -> bool {
+        if !self.observed.all_vms {
+            self.need(Need::AllVms);
+        }
+        self.observed.all_vms
+    }
+
+    /// Are the owner's routers in view? If not, asks for them.
+    pub fn all_routers(&mut self) -> bool {
+        if self.observed.routers.is_none() {
+            self.need(Need::Routers);
+        }
+        self.observed.routers.is_some()
+    }
+
+    /// The cluster's own VMs among those in view.
+    pub fn vms(&self) -> Vec<&'a Vm> {
+        self.observed
+            .cluster_vms(self.desired.document, self.desired.owner.uid)
+    }
+
+    /// Lets an action be done, unless it failed in this pass already or has to wait.
+    pub fn act(&mut self, action: Action) {
+        let waits = action.creates() && self.backing_off.is_some();
+        if !waits && self.observed.failure(&action).is_none() && !self.actions.contains(&action) {
+            self.actions.push(action);
+        }
+    }
+
+    /// Forgets the back-off: the user changed something, so another attempt is due.
+    pub fn attempt_now(&mut self, status: &mut Status) {
+        self.backing_off = None;
+        status.retry = None;
+    }
+
+    /// Asks the driver.
+    pub fn ask<T: DeserializeOwned>(&mut self, driver: &str, action: DriverAction) -> Answer<T> {
+        match self.observed.answer(&action) {
+            None => {
+                self.need(Need::Driver {
+                    driver: driver.to_owned(),
+                    action: Box::new(action),
+                });
+                Answer::Waiting
+            }
+            Some(Err(error)) => Answer::Refused(error.clone()),
+            Some(Ok(value)) => match T::deserialize(value) {
+                Ok(answer) => Answer::Given(answer),
+                Err(e) => Answer::Refused(DriverError::fatal(
+                    reason::DRIVER_FAILED,
+                    format!(
+                        "the answer of driver {driver} to {} is not what it should be: {e}",
+                        action.name()
+                    ),
+                )),
+            },
+        }
+    }
+
+    /// Keeps what failed in this pass: the cause for users, and the back-off for the next pass.
+    pub fn settle_failures(&self, status: &mut Status) {
+        // An object that is busy or gone is the ordinary course of things; the next look shows what became of it.
+        let grave = |kind| !matches!(kind, FailureKind::WrongState | FailureKind::Gone);
+        let Some((action, failure)) = self.observed.failures.iter().rfind(|(_, f)| grave(f.kind)) else {
+            let over = status.retry.as_ref().is_some_and(|r| r.not_before <= self.now);
+            if over && self.needs.is_empty() && !self.actions.iter().any(Action::creates) {
+                status.retry = None;
+            }
+            return;
+        };
+        let error = LastError {
+            reason: failure.kind.reason().to_owned(),
+            message: format!("could not {}: {}", action.summary(), failure.message),
+            object: action.object(),
+            since: self.now,
+        };
+        remember(status, error);
+        if status.retry.as_ref().is_none_or(|r| r.not_before <= self.now) {
+            let count = status.retry.as_ref().map_or(0, |r| r.count).saturating_add(1);
+            let pause = RETRY.0.saturating_mul(1 << (count - 1).min(10)).min(RETRY.1);
+            status.retry = Some(Retry {
+                count,
+                not_before: self.now.saturating_add(pause),
+            });
+        }
+    }
+}
+
+/// Keeps an error as the last one; the same error again keeps its time.
+pub(super) fn remember(status: &mut Status, error: LastError) {
+    let same = status.last_error.as_ref().is_some_and(|e| {
+        (&e.reason, &e.message, &e.object) == (&error.reason, &error.message, &error.object)
+    });
+    if !same {
+        status.note(error.since, format!("{}: {}", error.reason, error.message));
+        status.last_error = Some(error);
+    }
+}

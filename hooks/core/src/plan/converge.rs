@@ -1,0 +1,622 @@
+//! Bringing a group to its goal: the driver's steps, one after another, then the question whether it is there.
+
+use oneks_driver::{
+    Action as DriverAction, Cluster, Group as DriverGroup, GroupVm as DriverVm, Kubeconfig, Observation,
+    Role, Script, Steps, TemplateText,
+};
+
+use crate::action::{Action, Redacted};
+use crate::fingerprint;
+use crate::observed::{Need, Vm};
+use crate::plan::context::{Answer, Context, remember};
+use crate::plan::guest::Wanted;
+use crate::spec::Spec;
+use crate::state::GroupState;
+use crate::status::{Goal, Group, LastError, Purpose, Status, Template, Work};
+
+/// Attribute of a VM template that carries the fingerprint of the text that it was made from.
+pub const FINGERPRINT_ATTRIBUTE: &str = "ONEKS_FINGERPRINT";
+
+/// Seconds between two probes while a group is not settled yet: first, longest.
+const PROBE_PAUSE: (u64, u64) = (20, 60);
+
+/// Seconds after which a group is asked although its VMs don't look as if it were settled.
+const PROBE_ANYWAY: u64 = 600;
+
+/// How far a group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not there yet.
+    Working,
+    /// It is what its goal says.
+    Settled,
+}
+
+/// The cluster as the driver gets to see it.
+pub(super) fn driver_cluster(context: &Context<'_>, status: &Status, spec: &Spec) -> Option<Cluster> {
+    let placed = status.placed.as_ref()?;
+    Some(Cluster {
+        id: context.desired.document,
+        name: context.names.cluster(),
+        display_name: context.desired.name.to_owned(),
+        owner: context.desired.owner.clone(),
+        kubernetes_version: spec.kubernetes_version.clone(),
+        placement: placed.placement.clone(),
+        images: placed.images.clone(),
+        endpoint: status.endpoint.clone(),
+        xmlrpc: placed.xmlrpc.clone(),
+    })
+}
+
+/// The group as the driver gets to see it. `Ok(None)` while the profiles have not been read.
+pub(super) fn driver_group(
+    context: &mut Context<'_>,
+    group: &Group,
+    goal: &Goal,
+    spec: &Spec,
+) -> Result<Option<DriverGroup>, String> {
+    let Some(catalog) = &context.observed.catalog else {
+        context.need(Need::Catalog);
+        return Ok(None);
+    };
+    let node_group = spec.node_groups.iter().find(|g| g.name == group.key);
+    let choices = spec.choices();
+    let position = spec
+        .node_groups
+        .iter()
+        .position(|g| g.name == group.key)
+        .map_or(0, |i| i + 1);
+    let (role, choice) = match (group.is_control_plane(), choices.get(position)) {
+        (true, Some(choice)) => (Role::ControlPlane, Some(choice)),
+        (false, Some(choice)) if node_group.is_some() => (Role::NodeGroup, Some(choice)),
+        // The group is being removed: only its names matter.
+        _ => (Role::NodeGroup, None),
+    };
+    let mut made = DriverGroup {
+        id: group.id,
+        name: group.uuid.clone(),
+        key: group.key.clone(),
+        role,
+        replicas: goal.replicas,
+        version: goal.version.clone(),
+        inputs: std::collections::BTreeMap::new(),
+        profile: oneks_driver::Profile::default(),
+        labels: std::collections::BTreeMap::new(),
+        taints: Vec::new(),
+        vms: group
+            .vms
+            .iter()
+            .map(|vm| DriverVm {
+                id: vm.id,
+                name: vm.name.clone(),
+                condition: vm.condition,
+                ip: None,
+                version: vm.version.clone(),
+            })
+            .collect(),
+    };
+    if let Some(choice) = choice {
+        let family = catalog.family(role, choice.family).map_err(|e| e.to_string())?;
+        made.inputs = family
+            .resolve(choice.flavour, choice.values, &choice.path)
+            .map_err(|errors| {
+                let texts: Vec<String> = errors
+                    .iter()
+                    .map(|e| format!("{}: {}", e.path, e.message))
+                    .collect();
+                format!(
+                    "the profile no longer allows what the cluster has: {}",
+                    texts.join("; ")
+                )
+            })?;
+        made.profile = family.driver_profile(choice.flavour);
+    }
+    if let Some(node_group) = node_group {
+        made.labels.clone_from(&node_group.labels);
+        made.taints.clone_from(&node_group.taints);
+    }
+    Ok(Some(made))
+}
+
+/// Starts work on a group.
+pub(super) fn begin(group: &mut Group, now: u64, state: GroupState, goal: Goal, seconds: u64) {
+    group.state = state;
+    group.want = goal.replicas;
+    group.goal = Some(goal);
+    group.probe = None;
+    group.error = None;
+    group.work = Some(Work {
+        started: now,
+        deadline: now.saturating_add(seconds),
+        attempts: 0,
+        before: group.vms.iter().map(|vm| vm.id).collect(),
+        step: String::new(),
+    });
+}
+
+/// How long work of this kind may take, seconds.
+pub(super) fn time_limit(state: GroupState, goal: &Goal, from: u32) -> u64 {
+    let nodes = u64::from(goal.replicas);
+    match state {
+        GroupState::Upgrading => 1800 + 1200 * nodes,
+        GroupState::Scaling => 1200 + 300 * u64::from(goal.replicas.abs_diff(from)),
+        GroupState::Deprovisioning => 1800,
+        _ => 1800 + 300 * nodes,
+    }
+}
+
+/// Says what a group waits for.
+pub(super) fn wait(group: &mut Group, step: impl Into<String>) {
+    if let Some(work) = &mut group.work {
+        work.step = step.into();
+    }
+}
+
+/// Ends work as failed, with the cause.
+pub(super) fn fail(status: &mut Status, group_id: u32, error: LastError) {
+    let note = error.clone();
+    let Some(group) = group_mut(status, group_id) else {
+        return;
+    };
+    group.state = group.state.failed();
+    group.work = None;
+    group.error = Some(error);
+    remember(status, note);
+}
+
+/// Ends work whose time is over. The cause is the last thing that went wrong, or what it waited for.
+pub(super) fn check_deadline(context: &Context<'_>, status: &mut Status, group_id: u32) -> bool {
+    let Some(group) = group_mut(status, group_id) else {
+        return false;
+    };
+    let Some(work) = group
+        .work
+        .clone()
+        .filter(|w| w.deadline != 0 && w.deadline <= context.now)
+    else {
+        return false;
+    };
+    let minutes = work.deadline.saturating_sub(work.started) / 60;
+    let key = group.key.clone();
+    let waited = if work.step.is_empty() {
+        "its first step".to_owned()
+    } else {
+        work.step
+    };
+    let cause = status
+        .last_error
+        .as_ref()
+        .filter(|e| e.since >= work.started)
+        .map_or_else(String::new, |e| format!("; last error: {}", e.message));
+    let error = LastError {
+        reason: "DeadlineExceeded".to_owned(),
+        message: format!("group {key} was not done within {minutes} minutes; it was {waited}{cause}"),
+        object: None,
+        since: context.now,
+    };
+    fail(status, group_id, error);
+    true
+}
+
+pub(super) fn group_mut(status: &mut Status, id: u32) -> Option<&mut Group> {
+    if status.control_plane.id == id {
+        return Some(&mut status.control_plane);
+    }
+    status.node_groups.iter_mut().find(|g| g.id == id)
+}
+
+/// One step of work on a group, by the driver's steps for its state. `Settled` if there is nothing left to do.
+pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group_id: u32) -> Progress {
+    let Some(group) = group_mut(status, group_id).map(|g| g.clone()) else {
+        return Progress::Working;
+    };
+    let Some(goal) = group.goal.clone() else {
+        return Progress::Working;
+    };
+    let Some(cluster) = driver_cluster(context, status, spec) else {
+        return Progress::Working;
+    };
+    let asked = match driver_group(context, &group, &goal, spec) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return Progress::Working,
+        Err(message) => {
+            refuse(context, status, group_id, "ProfileUnusable", message);
+            return Progress::Working;
+        }
+    };
+    let (cluster, asked) = (Box::new(cluster), Box::new(asked));
+    let question = match group.state {
+        GroupState::Scaling => DriverAction::Scale {
+            cluster: cluster.clone(),
+            group: asked.clone(),
+        },
+        GroupState::Upgrading => DriverAction::Upgrade {
+            cluster: cluster.clone(),
+            group: asked.clone(),
+        },
+        GroupState::Deprovisioning => DriverAction::Deprovision {
+            cluster: cluster.clone(),
+            group: asked.clone(),
+        },
+        _ => DriverAction::Provision {
+            cluster: cluster.clone(),
+            group: asked.clone(),
+        },
+    };
+    let steps: Steps = match context.ask(&spec.driver, question) {
+        Answer::Waiting => return Progress::Working,
+        Answer::Given(steps) => steps,
+        Answer::Refused(e) => {
+            refuse(context, status, group_id, &e.reason, e.message);
+            return Progress::Working;
+        }
+    };
+    if !carry_out(context, status, group_id, &steps) {
+        return Progress::Working;
+    }
+    if group.state == GroupState::Deprovisioning {
+        return if group.vms.is_empty() {
+            Progress::Settled
+        } else {
+            Progress::Working
+        };
+    }
+    if group.is_control_plane() && !status.kubeconfig && !kubeconfig(context, status, spec, &cluster, &asked)
+    {
+        return Progress::Working;
+    }
+    let question = DriverAction::Observe {
+        cluster: cluster.clone(),
+        group: asked.clone(),
+        output: None,
+    };
+    let probe = DriverAction::Probe {
+        cluster,
+        group: asked,
+    };
+    observe(context, status, spec, group_id, question, probe)
+}
+
+/// A driver's refusal in mid-life: kept as the cause, and tried again until the deadline.
+pub(super) fn refuse(
+    context: &Context<'_>,
+    status: &mut Status,
+    group_id: u32,
+    reason: &str,
+    message: String,
+) {
+    let Some(group) = group_mut(status, group_id) else {
+        return;
+    };
+    wait(group, format!("stopped by the driver: {message}"));
+    let object = Some(format!("group {}", group.key));
+    remember(
+        status,
+        LastError {
+            reason: reason.to_owned(),
+            message,
+            object,
+            since: context.now,
+        },
+    );
+}
+
+/// Carries out a driver's steps. True if all of them are done.
+fn carry_out(context: &mut Context<'_>, status: &mut Status, group_id: u32, steps: &Steps) -> bool {
+    if !templates(context, status, group_id, &steps.templates) {
+        return false;
+    }
+    let mut done = true;
+    if !steps.vms.is_empty() {
+        if !context.all_vms() {
+            return false;
+        }
+        let alive: Vec<&Vm> = context.vms();
+        for vm in &steps.vms {
+            let there = alive
+                .iter()
+                .any(|v| v.name == vm.name && v.condition != oneks_driver::VmCondition::Ending);
+            if !there {
+                context.act(Action::AllocateVm { vm: vm.clone() });
+                done = false;
+            }
+        }
+        if !done && let Some(group) = group_mut(status, group_id) {
+            wait(group, format!("making {} virtual machines", steps.vms.len()));
+        }
+    }
+    for id in &steps.remove {
+        let Some(group) = group_mut(status, group_id) else {
+            break;
+        };
+        if let Some(vm) = group.vms.iter().find(|vm| vm.id == *id) {
+            let (id, name) = (vm.id, vm.name.clone());
+            wait(group, format!("removing VM {id} ({name})"));
+            context.act(Action::TerminateVm { id, name });
+            done = false;
+        }
+    }
+    if !done {
+        return false;
+    }
+    if let Some(script) = &steps.script
+        && !script_done(context, status, group_id, script)
+    {
+        return false;
+    }
+    obsolete(context, status, group_id, &steps.obsolete_templates)
+}
+
+/// Runs a script once; true if it was run with success.
+fn script_done(context: &mut Context<'_>, status: &mut Status, group_id: u32, script: &Script) -> bool {
+    let print = fingerprint::of_text(&script.text);
+    let Some(group) = group_mut(status, group_id) else {
+        return false;
+    };
+    if group.applied.as_ref() == Some(&print) {
+        return true;
+    }
+    let attempts = group.work.as_ref().map_or(0, |w| w.attempts);
+    wait(group, "waiting for a control-plane node to carry out the change");
+    let delay = if attempts == 0 {
+        0
+    } else {
+        (10 << attempts.min(4)).min(120)
+    };
+    context.wanted.push(Wanted {
+        purpose: Purpose::Apply,
+        group: group_id,
+        script: script.clone(),
+        of: print,
+        delay,
+    });
+    false
+}
+
+/// Sees to it that VM templates exist with the right text. True if they do.
+pub(super) fn templates(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    group_id: u32,
+    wanted: &[TemplateText],
+) -> bool {
+    let owner = context.desired.owner.uid;
+    let mut done = true;
+    for template in wanted {
+        let print = fingerprint::of_text(&template.text);
+        let text = format!(
+            "{}\n{FINGERPRINT_ATTRIBUTE}=\"{print}\"\n",
+            template.text.trim_end()
+        );
+        let Some(group) = group_mut(status, group_id) else {
+            return false;
+        };
+        if group
+            .templates
+            .get(&template.name)
+            .is_some_and(|t| t.fingerprint == print)
+        {
+            continue;
+        }
+        let Some(seen) = &context.observed.templates else {
+            context.need(Need::Templates);
+            return false;
+        };
+        let name = template.name.clone();
+        match seen.iter().find(|t| t.uid == owner && t.name == name) {
+            Some(t) if t.fingerprint.as_ref() == Some(&print) => {
+                group.templates.insert(
+                    name,
+                    Template {
+                        id: t.id,
+                        fingerprint: print,
+                    },
+                );
+            }
+            Some(t) => {
+                done = false;
+                context.act(Action::UpdateTemplate { id: t.id, name, text });
+            }
+            None => {
+                done = false;
+                context.act(Action::CreateTemplate { name, text });
+            }
+        }
+    }
+    if !done && let Some(group) = group_mut(status, group_id) {
+        wait(group, "making VM templates");
+    }
+    done
+}
+
+/// Removes VM templates that are no longer needed. True if they are gone.
+fn obsolete(context: &mut Context<'_>, status: &mut Status, group_id: u32, names: &[String]) -> bool {
+    let owner = context.desired.owner.uid;
+    if names.is_empty() {
+        return true;
+    }
+    // They go last, when no VM is left that could be made from them.
+    if group_mut(status, group_id).is_none_or(|g| !g.vms.is_empty()) {
+        return true;
+    }
+    let Some(seen) = &context.observed.templates else {
+        context.need(Need::Templates);
+        return false;
+    };
+    let mut done = true;
+    for template in seen.iter().filter(|t| t.uid == owner && names.contains(&t.name)) {
+        context.act(Action::DeleteTemplate {
+            id: template.id,
+            name: template.name.clone(),
+        });
+        done = false;
+    }
+    done
+}
+
+/// Sees to it that the kubeconfig is stored. True if it is.
+fn kubeconfig(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    spec: &Spec,
+    cluster: &Cluster,
+    group: &DriverGroup,
+) -> bool {
+    let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
+    let question = DriverAction::Kubeconfig {
+        cluster: Box::new(cluster.clone()),
+        group: Box::new(group.clone()),
+        output: None,
+    };
+    let id = status.control_plane.id;
+    if guest {
+        if let Answer::Given(script) = ask_script(context, status, spec, id, question) {
+            wait(&mut status.control_plane, "waiting for the kubeconfig");
+            let attempts = status.control_plane.work.as_ref().map_or(0, |w| w.attempts);
+            let delay = if attempts == 0 { 0 } else { 20 };
+            context.wanted.push(Wanted {
+                purpose: Purpose::Kubeconfig,
+                group: id,
+                of: fingerprint::of_text(&script.text),
+                script,
+                delay,
+            });
+        }
+        return false;
+    }
+    match context.ask::<Kubeconfig>(&spec.driver, question) {
+        Answer::Waiting => {}
+        Answer::Given(answer) => {
+            context.act(Action::StoreKubeconfig {
+                text: Redacted::new(answer.kubeconfig),
+            });
+            status.kubeconfig = true;
+            return true;
+        }
+        Answer::Refused(e) => refuse(context, status, id, &e.reason, e.message),
+    }
+    false
+}
+
+fn ask_script(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    spec: &Spec,
+    group_id: u32,
+    question: DriverAction,
+) -> Answer<Script> {
+    let answer = context.ask::<Script>(&spec.driver, question);
+    if let Answer::Refused(e) = &answer {
+        refuse(context, status, group_id, &e.reason, e.message.clone());
+    }
+    answer
+}
+
+/// What a probe is made for: if this changed meanwhile, its answer is old.
+pub(super) fn probe_subject(group: &Group) -> String {
+    let ids: Vec<u32> = group.vms.iter().map(|vm| vm.id).collect();
+    fingerprint::of(&(&group.goal, &group.applied, ids))
+}
+
+/// Is the group what its goal says? Without guests the driver says so from the VMs; with guests Kubernetes is asked.
+pub(super) fn observe(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    spec: &Spec,
+    group_id: u32,
+    question: DriverAction,
+    probe: DriverAction,
+) -> Progress {
+    let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
+    let now = context.now;
+    if !guest {
+        let seen: Observation = match context.ask(&spec.driver, question) {
+            Answer::Waiting => return Progress::Working,
+            Answer::Given(seen) => seen,
+            Answer::Refused(e) => {
+                refuse(context, status, group_id, &e.reason, e.message);
+                return Progress::Working;
+            }
+        };
+        let Some(group) = group_mut(status, group_id) else {
+            return Progress::Working;
+        };
+        group.ready = seen.ready;
+        if seen.settled {
+            return Progress::Settled;
+        }
+        let text = seen
+            .message
+            .unwrap_or_else(|| format!("{} of {} nodes run", seen.ready, group.want));
+        wait(group, text);
+        return Progress::Working;
+    }
+    let Some(group) = group_mut(status, group_id) else {
+        return Progress::Working;
+    };
+    let subject = probe_subject(group);
+    let fresh = group.probe.clone().filter(|p| p.of == subject);
+    if let Some(probe) = &fresh
+        && probe.observation.settled
+    {
+        return Progress::Settled;
+    }
+    let started = group.work.as_ref().map_or(now, |w| w.started);
+    let last = group.probe.as_ref().map_or(started, |p| p.at);
+    if let Some(reason) = not_settled_by_vms(group) {
+        wait(group, reason);
+        if now.saturating_sub(last) < PROBE_ANYWAY {
+            return Progress::Working;
+        }
+    } else if let Some(probe) = &fresh {
+        let text = probe.observation.message.clone();
+        let text =
+            text.unwrap_or_else(|| format!("{} of {} nodes are ready", probe.observation.ready, group.want));
+        wait(group, text);
+    } else {
+        wait(group, "waiting for Kubernetes to say that the nodes are ready");
+    }
+    let attempts = group.work.as_ref().map_or(0, |w| w.attempts);
+    let delay = if fresh.is_none() && attempts == 0 {
+        0
+    } else {
+        probe_pause(now, started)
+    };
+    if let Answer::Given(script) = ask_script(context, status, spec, group_id, probe) {
+        context.wanted.push(Wanted {
+            purpose: Purpose::Probe,
+            group: group_id,
+            script,
+            of: subject,
+            delay,
+        });
+    }
+    Progress::Working
+}
+
+/// The pause grows with the time that the work has taken: a node that needs ten minutes isn't asked thirty times.
+fn probe_pause(now: u64, started: u64) -> u64 {
+    (now.saturating_sub(started) / 10).clamp(PROBE_PAUSE.0, PROBE_PAUSE.1)
+}
+
+/// Why the VMs alone show that the group can't be settled yet.
+fn not_settled_by_vms(group: &Group) -> Option<String> {
+    use oneks_driver::VmCondition::Running;
+    let goal = group.goal.as_ref()?;
+    let running = group.vms.iter().filter(|vm| vm.condition == Running).count();
+    if group.vms.len() != goal.replicas as usize || running != group.vms.len() {
+        let there = group.vms.len();
+        return Some(format!(
+            "waiting for {} virtual machines: {there} are there, {running} run",
+            goal.replicas
+        ));
+    }
+    let work = group.work.as_ref()?;
+    let old = group.vms.iter().filter(|vm| work.before.contains(&vm.id)).count();
+    if group.state == GroupState::Upgrading && old > 0 {
+        return Some(format!(
+            "waiting for {old} nodes of the old version to be replaced"
+        ));
+    }
+    None
+}

@@ -1,0 +1,337 @@
+//! Deletion: in the order in which nothing comes back, and until nothing is left.
+//!
+//! Control-plane VMs and the seed go first and together, because what runs in them would make the rest again. Then
+//! workers, virtual routers, reservations, VM templates, the credential; then a look for stragglers; then the document.
+
+use oneks_driver::VmCondition;
+
+use crate::action::Action;
+use crate::names::Names;
+use crate::observed::{Kind, Need, Observed, Vm};
+use crate::plan::context::{Context, remember};
+use crate::plan::recover;
+use crate::state::{ClusterState, GroupState};
+use crate::status::{Deletion, LastError, Status, Truth};
+
+/// Seconds after which a deletion counts as failed. It goes on all the same, with each event and sweep.
+const LIMIT: u64 = 1800;
+
+/// Looks at DELETE.
+pub(super) fn order(context: &mut Context<'_>, status: &mut Status) {
+    let text = context
+        .desired
+        .delete
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_uppercase();
+    let force = match text.as_str() {
+        "YES" => false,
+        "FORCE" => true,
+        "" | "NO" => {
+            status.clear_condition("DeletionProtected");
+            return;
+        }
+        _ => {
+            let message = "DELETE must be YES or FORCE".to_owned();
+            status.set_condition(
+                context.now,
+                "DeletionProtected",
+                Truth::True,
+                "UnknownOrder",
+                message,
+            );
+            return;
+        }
+    };
+    if let Some(deletion) = &mut status.deletion {
+        deletion.force |= force;
+        return;
+    }
+    // The document's own words count, not those that were accepted before: protection is there from the first moment.
+    let current = context
+        .desired
+        .spec
+        .and_then(|s| crate::spec::Spec::parse(s).ok());
+    let protected = current
+        .as_ref()
+        .or(status.accepted.as_ref())
+        .is_some_and(|s| s.deletion_protection);
+    if protected {
+        let message = "DELETE is refused: SPEC has deletion_protection; set it to false first";
+        if status.condition("DeletionProtected").is_none() {
+            status.note(context.now, message);
+        }
+        status.set_condition(
+            context.now,
+            "DeletionProtected",
+            Truth::True,
+            "DeletionProtected",
+            message,
+        );
+        return;
+    }
+    status.clear_condition("DeletionProtected");
+    let word = if force {
+        "deletion ordered by force"
+    } else {
+        "deletion ordered"
+    };
+    status.note(context.now, word);
+    context.attempt_now(status);
+    status.deletion = Some(Deletion {
+        force,
+        started: context.now,
+        deadline: context.now.saturating_add(LIMIT),
+        failed: false,
+    });
+}
+
+/// One step of an ordered deletion.
+pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
+    let now = context.now;
+    if recover::ordered(context, status)
+        && let Some(deletion) = &mut status.deletion
+    {
+        deletion.failed = false;
+        deletion.deadline = now.saturating_add(LIMIT);
+    }
+    let Some(deletion) = status.deletion.clone() else {
+        return;
+    };
+    status.guest_exec = None;
+    crate::plan::health::refresh(context, status);
+    for group in std::iter::once(&mut status.control_plane).chain(&mut status.node_groups) {
+        group.state = GroupState::Deprovisioning;
+        group.work = None;
+        group.error = None;
+    }
+    if now >= deletion.deadline && !deletion.failed {
+        let cause = status
+            .operation
+            .as_ref()
+            .map_or_else(String::new, |o| format!(": {}", o.step));
+        let error = LastError {
+            reason: "DeadlineExceeded".to_owned(),
+            message: format!("the cluster was not deleted within {} minutes{cause}", LIMIT / 60),
+            object: None,
+            since: now,
+        };
+        remember(status, error);
+        if let Some(deletion) = &mut status.deletion {
+            deletion.failed = true;
+        }
+    }
+    let serial = status.credential.as_ref().map(|c| c.serial);
+    let part = Teardown {
+        cluster: context.desired.document,
+        owner: context.desired.owner.uid,
+        force: deletion.force,
+        credential: serial,
+    };
+    let step = teardown(&part, context.observed, &mut context.needs, &mut context.actions);
+    context.actions.retain(|a| context.observed.failure(a).is_none());
+    if !context.needs.is_empty() {
+        return;
+    }
+    let Some(step) = step else {
+        status.state = ClusterState::Done;
+        context.act(Action::DeleteDocument);
+        set_step(status, "nothing is left; deleting the document".to_owned(), now);
+        return;
+    };
+    set_step(status, step, now);
+}
+
+fn set_step(status: &mut Status, step: String, now: u64) {
+    let deletion = status.deletion.as_ref();
+    status.operation = Some(crate::status::Operation {
+        kind: "delete".to_owned(),
+        started: deletion.map_or(now, |d| d.started),
+        deadline: deletion.map_or(now, |d| d.deadline),
+        step,
+    });
+}
+
+/// Whose objects are to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Teardown {
+    /// The cluster, whose document may be gone already.
+    pub cluster: u32,
+    /// User id of the objects' owner.
+    pub owner: u32,
+    /// Use the means of last resort.
+    pub force: bool,
+    /// The credential to revoke, if one is known.
+    pub credential: Option<u32>,
+}
+
+/// What is to be removed next, and what is waited for; `None` once nothing is left.
+pub fn teardown(
+    part: &Teardown,
+    observed: &Observed,
+    needs: &mut Vec<Need>,
+    actions: &mut Vec<Action>,
+) -> Option<String> {
+    for (known, need) in [
+        (observed.all_vms, Need::AllVms),
+        (observed.routers.is_some(), Need::Routers),
+        (observed.templates.is_some(), Need::Templates),
+        (observed.reservations.is_some(), Need::Reservations),
+        (observed.credentials.is_some(), Need::Credentials),
+    ] {
+        if !known && !needs.contains(&need) {
+            needs.push(need);
+        }
+    }
+    if !needs.is_empty() {
+        return Some("looking for the cluster's objects".to_owned());
+    }
+    let names = Names::new(part.cluster);
+    let alive: Vec<&Vm> = observed
+        .cluster_vms(part.cluster, part.owner)
+        .into_iter()
+        .filter(|vm| !is_gone(vm))
+        .collect();
+    let kind = |vm: &Vm| vm.tag.as_ref().map_or(Kind::Other, |t| t.kind);
+    let brains: Vec<&Vm> = alive
+        .iter()
+        .copied()
+        .filter(|vm| matches!(kind(vm), Kind::ControlPlane | Kind::Seed))
+        .collect();
+    if !brains.is_empty() {
+        end_all(&brains, part.force, actions);
+        return Some(waiting("control-plane and seed VMs", &brains));
+    }
+    let others: Vec<&Vm> = alive.iter().copied().filter(|vm| vm.vrouter.is_none()).collect();
+    end_all(&others, part.force, actions);
+    let router_names = [names.router(), names.load_balancer()];
+    let mut routers = Vec::new();
+    for router in observed.routers.iter().flatten() {
+        if router.uid == part.owner && router_names.contains(&router.name) {
+            actions.push(Action::DeleteRouter {
+                id: router.id,
+                name: router.name.clone(),
+            });
+            routers.push(router.id);
+        }
+    }
+    if !alive.is_empty() || !routers.is_empty() {
+        // A router takes its VMs along; one whose router is gone already is ended by hand.
+        let orphans: Vec<&Vm> = alive
+            .iter()
+            .copied()
+            .filter(|vm| {
+                vm.vrouter
+                    .is_some_and(|id| observed.routers.iter().flatten().all(|r| r.id != id))
+            })
+            .collect();
+        end_all(&orphans, part.force, actions);
+        return Some(if alive.is_empty() {
+            "removing the virtual routers".to_owned()
+        } else {
+            waiting("VMs", &alive)
+        });
+    }
+    let before = actions.len();
+    let reserved = names.reservations();
+    for reservation in observed.reservations.iter().flatten() {
+        if reservation.uid == part.owner && reserved.contains(&reservation.name) {
+            for address in &reservation.held {
+                actions.push(Action::ReleaseAddress {
+                    network: reservation.id,
+                    address: address.clone(),
+                });
+            }
+            actions.push(Action::DeleteReservation {
+                id: reservation.id,
+                name: reservation.name.clone(),
+            });
+        }
+    }
+    for template in observed.templates.iter().flatten() {
+        if template.uid == part.owner && names.owns(&template.name) && template.name != names.cluster() {
+            actions.push(Action::DeleteTemplate {
+                id: template.id,
+                name: template.name.clone(),
+            });
+        }
+    }
+    for serial in observed.credentials.iter().flatten() {
+        actions.push(Action::RevokeCredential { serial: *serial });
+    }
+    (actions.len() > before).then(|| "removing templates, reservations and the credential".to_owned())
+}
+
+/// DONE, and therefore no longer there.
+fn is_gone(vm: &Vm) -> bool {
+    vm.state.starts_with("DONE")
+}
+
+fn end_all(vms: &[&Vm], force: bool, actions: &mut Vec<Action>) {
+    for vm in vms {
+        let (id, name) = (vm.id, vm.name.clone());
+        match vm.condition {
+            VmCondition::Ending if !force => {}
+            VmCondition::Ending => actions.push(Action::DeleteVm { id, name }),
+            _ => actions.push(Action::TerminateVm { id, name }),
+        }
+    }
+}
+
+fn waiting(what: &str, vms: &[&Vm]) -> String {
+    let list: Vec<String> = vms
+        .iter()
+        .take(5)
+        .map(|vm| format!("{} ({})", vm.id, vm.state))
+        .collect();
+    let more = vms.len().saturating_sub(5);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("waiting for {what} to end: {}{more}", list.join(", "))
+}
+
+/// Removes what a failed bootstrap left, but neither templates nor credential. True once it is gone.
+pub(super) fn bootstrap_gone(context: &mut Context<'_>, status: &mut Status) -> bool {
+    let (vms, routers) = (context.all_vms(), context.all_routers());
+    if !vms || !routers {
+        return false;
+    }
+    let alive: Vec<&Vm> = context.vms().into_iter().filter(|vm| !is_gone(vm)).collect();
+    let brains: Vec<&Vm> = alive
+        .iter()
+        .copied()
+        .filter(|vm| {
+            vm.tag
+                .as_ref()
+                .is_some_and(|t| matches!(t.kind, Kind::ControlPlane | Kind::Seed))
+        })
+        .collect();
+    let mut actions = Vec::new();
+    let step = if brains.is_empty() {
+        let names = [context.names.router(), context.names.load_balancer()];
+        let owner = context.desired.owner.uid;
+        for router in context.observed.routers.iter().flatten() {
+            if router.uid == owner && names.contains(&router.name) {
+                actions.push(Action::DeleteRouter {
+                    id: router.id,
+                    name: router.name.clone(),
+                });
+            }
+        }
+        let single: Vec<&Vm> = alive.iter().copied().filter(|vm| vm.vrouter.is_none()).collect();
+        end_all(&single, false, &mut actions);
+        waiting("what the failed attempt left", &alive)
+    } else {
+        end_all(&brains, false, &mut actions);
+        waiting("the VMs of the failed attempt", &brains)
+    };
+    let clean = alive.is_empty() && actions.is_empty();
+    for action in actions {
+        context.act(action);
+    }
+    crate::plan::converge::wait(&mut status.control_plane, step);
+    clean
+}

@@ -1,0 +1,273 @@
+//! Is a group at rest well? VMs come and go by themselves: health checks replace nodes, somebody powers one off. That
+//! is a WARNING while it lasts, and never looks like a user's change.
+
+use oneks_driver::{Action as DriverAction, VmCondition};
+
+use crate::observed::{Kind, Vm};
+use crate::plan::context::Context;
+use crate::plan::control_plane::found_router;
+use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut, observe};
+use crate::spec::Spec;
+use crate::state::{DependencyState, GroupState};
+use crate::status::{GroupVm, LastError, Status};
+
+/// Notes the VMs that are in view. What is not in view and was not looked for stays as it was noted.
+pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
+    let vms = context.vms();
+    let complete = context.observed.all_vms;
+    let ids: Vec<u32> = status.groups().map(|g| g.id).collect();
+    for id in ids {
+        let Some(group) = group_mut(status, id) else {
+            continue;
+        };
+        let kind = if group.is_control_plane() {
+            Kind::ControlPlane
+        } else {
+            Kind::Node
+        };
+        let mut now: Vec<GroupVm> = Vec::new();
+        for vm in &vms {
+            let tag = vm.tag.as_ref();
+            let of_group = tag.is_some_and(|t| t.kind == kind && t.group.is_none_or(|g| g == id));
+            if of_group && (kind == Kind::ControlPlane || tag.is_some_and(|t| t.group.is_some())) {
+                let old = group.vms.iter().find(|v| v.id == vm.id);
+                if vm.condition != VmCondition::Ending {
+                    let same = old.filter(|o| o.condition == vm.condition);
+                    now.push(GroupVm {
+                        ready: same.and_then(|o| o.ready),
+                        version: old.and_then(|o| o.version.clone()),
+                        ..group_vm(vm)
+                    });
+                }
+            }
+        }
+        if !complete {
+            let seen = |id: u32| context.observed.vms.iter().any(|vm| vm.id == id);
+            now.extend(group.vms.iter().filter(|vm| !seen(vm.id)).cloned());
+            now.sort_by_key(|vm| vm.id);
+        }
+        group.vms = now;
+    }
+    refresh_router(context, status);
+}
+
+fn refresh_router(context: &mut Context<'_>, status: &mut Status) {
+    let Some(mut router) = status.control_plane.router.clone() else {
+        return;
+    };
+    if let Some(found) = router
+        .id
+        .and_then(|id| context.observed.routers.as_ref()?.iter().find(|r| r.id == id))
+    {
+        let found = found.clone();
+        return found_router(context, status, &found);
+    }
+    let Some(id) = router.id else { return };
+    if context.observed.routers.is_some() {
+        // It is nobody's fault but somebody's deed: gone by hand.
+        router.state = DependencyState::Gone;
+        router.vms.clear();
+        status.control_plane.router = Some(router);
+        return;
+    }
+    let mut vms: Vec<GroupVm> = Vec::new();
+    for vm in context.vms() {
+        if vm.vrouter == Some(id) && vm.condition != VmCondition::Ending {
+            vms.push(group_vm(vm));
+        }
+    }
+    if !context.observed.all_vms {
+        let seen = |id: u32| context.observed.vms.iter().any(|vm| vm.id == id);
+        vms.extend(router.vms.iter().filter(|vm| !seen(vm.id)).cloned());
+        vms.sort_by_key(|vm| vm.id);
+    }
+    let runs = vms.iter().any(|vm| vm.condition == VmCondition::Running);
+    let was_gone = router.state == DependencyState::Gone;
+    router.state = if runs {
+        DependencyState::Ready
+    } else {
+        DependencyState::Creating
+    };
+    if was_gone && !runs {
+        router.state = DependencyState::Gone;
+    }
+    router.vms = vms;
+    status.control_plane.router = Some(router);
+}
+
+/// A VM as the status notes it.
+pub(super) fn group_vm(vm: &Vm) -> GroupVm {
+    GroupVm {
+        id: vm.id,
+        name: vm.name.clone(),
+        condition: vm.condition,
+        ready: None,
+        version: None,
+    }
+}
+
+/// RUNNING or WARNING?
+pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
+    let now = context.now;
+    let router = router_trouble(context, status);
+    let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    let Some(goal) = group.goal.clone() else { return };
+    let mut trouble = vm_trouble(context, group, goal.replicas);
+    if trouble.is_some() && !context.observed.all_vms && group.vms.len() < goal.replicas as usize {
+        // A node that was replaced has a new id, and its event may have been lost.
+        context.all_vms();
+        return;
+    }
+    if trouble.is_none() && group.is_control_plane() {
+        trouble = router;
+    }
+    let ids = group.vms.iter().map(|vm| vm.id).collect();
+    if trouble.is_none() && group.settled != ids {
+        if guest {
+            match ask_again(context, status, spec, id) {
+                Some(Progress::Settled) => {}
+                Some(Progress::Working) => {
+                    trouble = Some(("NodeNotReady", "new nodes are not ready yet".to_owned(), None));
+                }
+                None => return,
+            }
+        }
+        if trouble.is_none()
+            && let Some(group) = group_mut(status, id)
+        {
+            group.settled = group.vms.iter().map(|vm| vm.id).collect();
+        }
+    }
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    match trouble {
+        None => {
+            group.state = GroupState::Running;
+            group.error = None;
+            if !guest {
+                group.ready = goal.replicas;
+            }
+        }
+        Some((reason, message, object)) => {
+            let since = group
+                .error
+                .as_ref()
+                .filter(|e| e.reason == reason)
+                .map_or(now, |e| e.since);
+            group.state = GroupState::Warning;
+            group.ready = group.ready.min(u32::try_from(running(group)).unwrap_or(u32::MAX));
+            group.error = Some(LastError {
+                reason: reason.to_owned(),
+                message,
+                object,
+                since,
+            });
+        }
+    }
+}
+
+type Trouble = (&'static str, String, Option<String>);
+
+fn running(group: &crate::status::Group) -> usize {
+    group
+        .vms
+        .iter()
+        .filter(|vm| vm.condition == VmCondition::Running)
+        .count()
+}
+
+/// What is wrong with the VMs of a group.
+fn vm_trouble(context: &Context<'_>, group: &crate::status::Group, want: u32) -> Option<Trouble> {
+    let state = |id: u32| context.observed.vms.iter().find(|vm| vm.id == id);
+    for vm in &group.vms {
+        let seen = state(vm.id);
+        let name = seen.map_or("unknown", |s| s.state.as_str());
+        let cause = seen
+            .and_then(|s| s.error.as_deref())
+            .map_or_else(String::new, |e| format!(": {e}"));
+        let object = Some(format!("VM {}", vm.id));
+        match vm.condition {
+            VmCondition::Failed => {
+                return Some((
+                    "VmFailure",
+                    format!("VM {} ({}) is in {name}{cause}", vm.id, vm.name),
+                    object,
+                ));
+            }
+            VmCondition::Down => {
+                return Some(("VmDown", format!("VM {} ({}) is {name}", vm.id, vm.name), object));
+            }
+            VmCondition::Starting => {
+                return Some((
+                    "NodeStarting",
+                    format!("VM {} ({}) is on its way up", vm.id, vm.name),
+                    object,
+                ));
+            }
+            VmCondition::Running | VmCondition::Ending => {}
+        }
+    }
+    let there = group.vms.len();
+    if there < want as usize {
+        return Some(("NodeMissing", format!("{there} of {want} nodes are there"), None));
+    }
+    if there > want as usize {
+        return Some((
+            "NodeSurplus",
+            format!("{there} nodes are there, {want} are wanted; one is being replaced"),
+            None,
+        ));
+    }
+    None
+}
+
+fn router_trouble(context: &mut Context<'_>, status: &mut Status) -> Option<Trouble> {
+    let router = status.control_plane.router.as_ref()?;
+    let id = router.id?;
+    let object = Some(format!("virtual router {id}"));
+    if router.state == DependencyState::Gone {
+        return Some((
+            "RouterGone",
+            format!("virtual router {id} is gone; the API endpoint can't be reached"),
+            object,
+        ));
+    }
+    if router.vms.is_empty() {
+        // Deleted, or its VMs only?
+        context.all_routers();
+        return Some(("RouterDown", format!("virtual router {id} has no VM"), object));
+    }
+    let bad = router
+        .vms
+        .iter()
+        .find(|vm| vm.condition != VmCondition::Running)?;
+    Some((
+        "RouterDown",
+        format!("VM {} of virtual router {id} does not run", bad.id),
+        object,
+    ))
+}
+
+/// The nodes have changed since the group was last found settled: does Kubernetes say that they are ready?
+fn ask_again(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) -> Option<Progress> {
+    let group = group_mut(status, id)?.clone();
+    let goal = group.goal.clone()?;
+    let cluster = driver_cluster(context, status, spec)?;
+    let asked = driver_group(context, &group, &goal, spec).ok()??;
+    let (cluster, asked) = (Box::new(cluster), Box::new(asked));
+    let question = DriverAction::Observe {
+        cluster: cluster.clone(),
+        group: asked.clone(),
+        output: None,
+    };
+    let probe = DriverAction::Probe {
+        cluster,
+        group: asked,
+    };
+    let progress = observe(context, status, spec, id, question, probe);
+    context.needs.is_empty().then_some(progress)
+}

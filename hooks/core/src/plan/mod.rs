@@ -1,0 +1,142 @@
+//! The plan: what a cluster's next state is and what is to be done for it.
+//!
+//! [`plan`] is total, deterministic and pure. It gets the document, its status, what was looked at and the time; the
+//! event that led to it is not among its arguments. Where it would have to guess, it asks for a look instead.
+//!
+//! ```text
+//!                    ┌────────── needs ──────────┐
+//!                    ▼                           │
+//! document ──▶ Observed ──▶ plan(desired, status, observed, now) ──▶ actions ──▶ status
+//!                    ▲                                                  │
+//!                    └──────────────── absorb(outcome) ─────────────────┘
+//! ```
+//!
+//! # Guarantees
+//! - With needs there are no actions: nothing is done on half a picture.
+//! - Before anything is created, all of the owner's objects of that kind were looked at.
+//! - Planning again with the outcome absorbed ends: after finitely many rounds there is nothing left to do.
+
+mod accept;
+mod context;
+mod control_plane;
+mod converge;
+mod delete;
+mod guest;
+mod health;
+mod node_group;
+mod outcome;
+mod recover;
+mod summary;
+
+use oneks_driver::Owner;
+
+use crate::action::Action;
+use crate::observed::{Need, Observed};
+use crate::state::GroupState;
+use crate::status::{Status, Truth};
+
+use context::Context;
+pub use delete::{Teardown, teardown};
+pub use outcome::{Outcome, absorb};
+
+/// What the document says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired<'a> {
+    /// The document's id.
+    pub document: u32,
+    /// Its name.
+    pub name: &'a str,
+    /// Its owner.
+    pub owner: Owner,
+    /// SPEC.
+    pub spec: Option<&'a str>,
+    /// RECOVER.
+    pub recover: Option<&'a str>,
+    /// DELETE.
+    pub delete: Option<&'a str>,
+}
+
+/// What comes next.
+#[derive(Clone)]
+pub struct Plan {
+    /// The status as it will be.
+    pub status: Status,
+    /// What must be looked at first. If there is anything here, nothing else has happened.
+    pub needs: Vec<Need>,
+    /// What is to be done, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// Decides what comes next for one cluster.
+pub fn plan(desired: &Desired<'_>, previous: &Status, observed: &Observed, now: u64) -> Plan {
+    let mut context = Context::new(desired, previous, observed, now);
+    let mut status = previous.clone();
+    decide(&mut context, &mut status);
+    context.settle_failures(&mut status);
+    if !context.needs.is_empty() {
+        return Plan {
+            status: previous.clone(),
+            needs: context.needs,
+            actions: Vec::new(),
+        };
+    }
+    summary::write(&context, previous, &mut status);
+    Plan {
+        status,
+        needs: Vec::new(),
+        actions: context.actions,
+    }
+}
+
+fn decide(context: &mut Context<'_>, status: &mut Status) {
+    if status.owner.is_some_and(|uid| uid != context.desired.owner.uid) {
+        // The objects are the old owner's. To act as the new one would build everything a second time; to act as the
+        // old one would do for a document's owner what only another user may.
+        status.set_condition(
+            context.now,
+            "OwnerChanged",
+            Truth::True,
+            "OwnerChanged",
+            format!(
+                "the document belongs to {} now, but the cluster's objects to user {}; give it back (onedocument chown) \
+                 to go on",
+                context.desired.owner.name,
+                status.owner.unwrap_or_default()
+            ),
+        );
+        return;
+    }
+    status.clear_condition("OwnerChanged");
+
+    delete::order(context, status);
+    if status.deletion.is_some() {
+        delete::step(context, status);
+        return;
+    }
+    accept::step(context, status);
+    let Some(spec) = status.accepted.clone() else {
+        return;
+    };
+    recover::step(context, status);
+    health::refresh(context, status);
+    if spec.paused {
+        status.set_condition(
+            context.now,
+            "Paused",
+            Truth::True,
+            "Paused",
+            "SPEC says paused; nothing is started",
+        );
+        return;
+    }
+    status.clear_condition("Paused");
+
+    guest::collect(context, status, &spec);
+    if !context.needs.is_empty() {
+        return;
+    }
+    control_plane::step(context, status, &spec);
+    node_group::steps(context, status, &spec);
+    guest::dispatch(context, status);
+    status.node_groups.retain(|g| g.state != GroupState::Done);
+}

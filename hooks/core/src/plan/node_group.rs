@@ -1,0 +1,173 @@
+//! Node groups, and what they share with the control plane once that runs: when work begins and how it ends.
+//!
+//! At most one change is under way in a group; groups change side by side. Upgrades are the exception: the control
+//! plane first, then one group after another, each when the last is settled.
+
+use crate::plan::context::Context;
+use crate::plan::converge::{self, Progress, begin, check_deadline, group_mut, time_limit};
+use crate::plan::health;
+use crate::spec::Spec;
+use crate::state::GroupState;
+use crate::status::{Goal, Group, Status};
+
+/// One step of every node group.
+pub(super) fn steps(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
+    let ids: Vec<u32> = status.node_groups.iter().map(|g| g.id).collect();
+    for id in ids {
+        step(context, status, spec, id);
+    }
+}
+
+fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
+    let control_plane_lives = status.provisioned
+        || matches!(
+            status.control_plane.state,
+            GroupState::Running | GroupState::Warning | GroupState::Scaling | GroupState::Upgrading
+        );
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    let state = group.state;
+    if group.removed && state != GroupState::Deprovisioning && state != GroupState::DeprovisioningFailure {
+        let goal = group
+            .goal
+            .clone()
+            .or_else(|| group.target.clone())
+            .unwrap_or(Goal {
+                replicas: 0,
+                version: spec.kubernetes_version.clone(),
+                nodes: String::new(),
+            });
+        let goal = Goal { replicas: 0, ..goal };
+        let limit = time_limit(GroupState::Deprovisioning, &goal, 0);
+        begin(group, context.now, GroupState::Deprovisioning, goal, limit);
+    }
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    match group.state {
+        GroupState::Pending if control_plane_lives => {
+            let Some(mut goal) = group.target.clone() else {
+                return;
+            };
+            // A kubelet may not be newer than the API server.
+            if let Some(version) = status.control_plane.version.clone() {
+                goal.version = version;
+            }
+            let limit = time_limit(GroupState::Provisioning, &goal, 0);
+            if let Some(group) = group_mut(status, id) {
+                begin(group, context.now, GroupState::Provisioning, goal, limit);
+            }
+            work(context, status, spec, id);
+        }
+        GroupState::Provisioning
+        | GroupState::Scaling
+        | GroupState::Upgrading
+        | GroupState::Deprovisioning => {
+            retarget(context, status, id);
+            if !check_deadline(context, status, id) {
+                work(context, status, spec, id);
+            }
+        }
+        GroupState::Running | GroupState::Warning => next_work(context, status, spec, id),
+        _ => {}
+    }
+}
+
+fn work(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
+    if converge::step(context, status, spec, id) == Progress::Settled
+        && let Some(group) = group_mut(status, id)
+    {
+        settle(context, group);
+    }
+}
+
+/// A new target while one is under way simply replaces it, as far as the work is of that kind.
+fn retarget(context: &Context<'_>, status: &mut Status, id: u32) {
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    let (Some(goal), Some(target)) = (group.goal.clone(), group.target.clone()) else {
+        return;
+    };
+    let sizes = matches!(group.state, GroupState::Provisioning | GroupState::Scaling);
+    if sizes && (goal.replicas, &goal.nodes) != (target.replicas, &target.nodes) {
+        let new = Goal {
+            replicas: target.replicas,
+            nodes: target.nodes,
+            version: goal.version,
+        };
+        let limit = time_limit(group.state, &new, goal.replicas);
+        let state = group.state;
+        begin(group, context.now, state, new, limit);
+    }
+}
+
+/// The group is what its goal says.
+pub(super) fn settle(context: &mut Context<'_>, group: &mut Group) {
+    if group.state == GroupState::Deprovisioning {
+        group.state = GroupState::Done;
+        return;
+    }
+    group.state = GroupState::Running;
+    group.settled = group.vms.iter().map(|vm| vm.id).collect();
+    if let Some(goal) = &group.goal {
+        group.want = goal.replicas;
+        group.version = Some(goal.version.clone());
+        if group.probe.is_none() {
+            group.ready = goal.replicas;
+        }
+    }
+    group.work = None;
+    group.error = None;
+    let _ = context;
+}
+
+/// A group that is at rest: is there something to do, and is it well?
+pub(super) fn next_work(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
+    let now = context.now;
+    let may_upgrade = upgrade_turn(status, id);
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    let (Some(target), Some(goal)) = (group.target.clone(), group.goal.clone()) else {
+        return;
+    };
+    let next = if (target.replicas, &target.nodes) != (goal.replicas, &goal.nodes) {
+        let new = Goal {
+            replicas: target.replicas,
+            nodes: target.nodes,
+            version: goal.version.clone(),
+        };
+        Some((GroupState::Scaling, new))
+    } else if target.version != goal.version && may_upgrade {
+        Some((
+            GroupState::Upgrading,
+            Goal {
+                version: target.version,
+                ..goal.clone()
+            },
+        ))
+    } else {
+        None
+    };
+    let Some((state, new)) = next else {
+        health::step(context, status, spec, id);
+        return;
+    };
+    let limit = time_limit(state, &new, goal.replicas);
+    begin(group, now, state, new, limit);
+    work(context, status, spec, id);
+}
+
+/// Is it this group's turn to be upgraded? After the control plane, and after every group in front of it.
+fn upgrade_turn(status: &Status, id: u32) -> bool {
+    let ready = |g: &Group| {
+        g.state == GroupState::Running
+            && g.target.as_ref().map(|t| &t.version) == g.goal.as_ref().map(|t| &t.version)
+    };
+    status
+        .groups()
+        .take_while(|g| g.id != id)
+        .all(|g| g.removed || ready(g))
+}

@@ -1,0 +1,182 @@
+//! What came of an action, folded into what was observed, so that the next plan needn't look again.
+
+use oneks_driver::VmCondition;
+
+use crate::action::Action;
+use crate::names::CommandToken;
+use crate::observed::{
+    Failure, FailureKind, GuestCommand, Kind, Observed, Progress, Router, Tag, Template, Vm,
+};
+use crate::plan::converge::FINGERPRINT_ATTRIBUTE;
+
+/// What came of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It made an object with this id.
+    Created(u32),
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed(Failure),
+}
+
+/// Folds an outcome into the picture.
+pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner: u32, now: u64) {
+    let created = match outcome {
+        Outcome::Failed(failure) => {
+            let gone = failure.kind == FailureKind::Gone;
+            observed.failures.push((action.clone(), failure));
+            if gone {
+                remove(observed, action);
+            }
+            return;
+        }
+        Outcome::Created(id) => Some(id),
+        Outcome::Done => None,
+    };
+    match (action, created) {
+        (Action::CreateCredential { serial }, _) => {
+            if let Some(list) = &mut observed.credentials {
+                list.push(*serial);
+            }
+        }
+        (Action::CreateTemplate { name, text }, Some(id)) => {
+            let template = Template {
+                id,
+                uid: owner,
+                name: name.clone(),
+                tag: tag_in(text),
+                fingerprint: value_in(text, FINGERPRINT_ATTRIBUTE),
+            };
+            if let Some(list) = &mut observed.templates {
+                list.push(template);
+            }
+        }
+        (Action::UpdateTemplate { id, text, .. }, _) => {
+            if let Some(template) = observed.templates.iter_mut().flatten().find(|t| t.id == *id) {
+                template.tag = tag_in(text);
+                template.fingerprint = value_in(text, FINGERPRINT_ATTRIBUTE);
+            }
+        }
+        (Action::AllocateVm { vm }, Some(id)) => observed.vms.push(Vm {
+            id,
+            uid: owner,
+            name: vm.name.clone(),
+            tag: tag_in(&vm.text),
+            condition: VmCondition::Starting,
+            steady: false,
+            state: "PENDING".to_owned(),
+            created: now,
+            ip: None,
+            vrouter: None,
+            error: None,
+            reports: std::collections::BTreeMap::new(),
+            command: None,
+        }),
+        (Action::AllocateRouter { name, .. }, Some(id)) => {
+            // Its addresses are OpenNebula's choice, so the list has to be read again; but not in vain.
+            let router = Router {
+                id,
+                uid: owner,
+                name: name.clone(),
+                vms: Vec::new(),
+                addresses: std::collections::BTreeMap::new(),
+            };
+            observed.routers = observed.routers.take().map(|mut list| {
+                list.push(router);
+                list
+            });
+        }
+        (Action::InstantiateRouter { .. }, _) => {
+            // Names and ids of the VMs are OpenNebula's choice.
+            observed.routers = None;
+            observed.all_vms = false;
+        }
+        (Action::Exec { vm, command, .. }, _) => {
+            if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *vm) {
+                vm.steady = false;
+                vm.command = Some(GuestCommand {
+                    token: CommandToken::of_command(command),
+                    progress: Progress::Executing,
+                    output: None,
+                });
+            }
+        }
+        (Action::CancelExec { vm }, _) => {
+            if let Some(command) = observed
+                .vms
+                .iter_mut()
+                .find(|v| v.id == *vm)
+                .and_then(|v| v.command.as_mut())
+            {
+                command.progress = Progress::Failed;
+            }
+        }
+        (Action::TerminateVm { id, .. }, _) => {
+            if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *id) {
+                vm.condition = VmCondition::Ending;
+                vm.steady = false;
+            }
+        }
+        _ => remove(observed, action),
+    }
+}
+
+/// The object of a removal is gone.
+fn remove(observed: &mut Observed, action: &Action) {
+    match action {
+        Action::RevokeCredential { serial } => {
+            if let Some(list) = &mut observed.credentials {
+                list.retain(|s| s != serial);
+            }
+        }
+        Action::DeleteTemplate { id, .. } => {
+            if let Some(list) = &mut observed.templates {
+                list.retain(|t| t.id != *id);
+            }
+        }
+        Action::TerminateVm { id, .. } | Action::DeleteVm { id, .. } => {
+            observed.vms.retain(|vm| vm.id != *id)
+        }
+        Action::DeleteRouter { id, .. } => {
+            if let Some(list) = &mut observed.routers {
+                list.retain(|r| r.id != *id);
+            }
+            for vm in observed.vms.iter_mut().filter(|vm| vm.vrouter == Some(*id)) {
+                vm.condition = VmCondition::Ending;
+            }
+        }
+        Action::ReleaseAddress { network, address } => {
+            if let Some(list) = &mut observed.reservations {
+                for reservation in list.iter_mut().filter(|r| r.id == *network) {
+                    reservation.held.retain(|a| a != address);
+                }
+            }
+        }
+        Action::DeleteReservation { id, .. } => {
+            if let Some(list) = &mut observed.reservations {
+                list.retain(|r| r.id != *id);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The value of `KEY="value"` in a text of ours.
+fn value_in(text: &str, key: &str) -> Option<String> {
+    let start = text.find(&format!("{key}=\""))? + key.len() + 2;
+    let rest = text.get(start..)?;
+    Some(rest.split('"').next()?.to_owned())
+}
+
+/// The tag in a text of ours.
+fn tag_in(text: &str) -> Option<Tag> {
+    let start = text.find("ONEKS=[").or_else(|| text.find("ONEKS = ["))?;
+    let rest = text.get(start..)?;
+    let vector = rest.split(']').next()?.replace(" = ", "=");
+    Some(Tag {
+        cluster: value_in(&vector, "CLUSTER_ID")?.parse().ok()?,
+        group: value_in(&vector, "GROUP_ID").and_then(|g| g.parse().ok()),
+        kind: Kind::parse(&value_in(&vector, "TYPE")?),
+    })
+}

@@ -1,0 +1,68 @@
+//! RECOVER: what failed is tried again. A failed bootstrap is torn down and rebuilt; nothing else is.
+
+use crate::plan::context::Context;
+use crate::plan::converge::{begin, group_mut, time_limit};
+use crate::state::GroupState;
+use crate::status::Status;
+
+/// Looks at RECOVER. Any token that was not acted upon yet is an order.
+pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
+    if !ordered(context, status) {
+        return;
+    }
+    let mut groups = Vec::new();
+    let ids: Vec<u32> = status.groups().map(|g| g.id).collect();
+    for id in ids {
+        let Some(group) = group_mut(status, id) else {
+            continue;
+        };
+        let Some(goal) = group.goal.clone().or_else(|| group.target.clone()) else {
+            continue;
+        };
+        let action = match group.state {
+            GroupState::Warning => GroupState::Scaling,
+            state => match state.failed_action() {
+                Some(action) => action,
+                None => continue,
+            },
+        };
+        let mut limit = time_limit(action, &goal, 0);
+        if action == GroupState::Bootstrapping {
+            group.teardown = true;
+            limit = 0;
+        }
+        begin(group, context.now, action, goal, limit);
+        if let Some(work) = &mut group.work
+            && limit == 0
+        {
+            work.deadline = 0;
+        }
+        // The step that failed is done again even if its script seemed to have worked.
+        group.applied = None;
+        groups.push(group.key.clone());
+    }
+    if groups.is_empty() {
+        status.note(context.now, "RECOVER: nothing has failed");
+    } else {
+        status.note(
+            context.now,
+            format!("RECOVER: {} is tried again", groups.join(", ")),
+        );
+    }
+}
+
+/// Is there an order that was not acted upon? Notes it as acted upon.
+pub(super) fn ordered(context: &mut Context<'_>, status: &mut Status) -> bool {
+    let Some(token) = context.desired.recover.map(str::trim).filter(|t| !t.is_empty()) else {
+        return false;
+    };
+    if status.recovered.as_deref() == Some(token) {
+        return false;
+    }
+    let first = status.rev == 0;
+    status.recovered = Some(token.to_owned());
+    context.attempt_now(status);
+    status.refused = None;
+    // With a status built anew the order is as old as the status that was lost.
+    !first
+}

@@ -1,0 +1,210 @@
+//! From the groups to what users see first: the cluster's state, its conditions, what is under way.
+
+use crate::plan::context::Context;
+use crate::state::{ClusterState, GroupState};
+use crate::status::{Group, Operation, Status, Truth};
+
+/// Writes the cluster's state, conditions, operation and history.
+pub(super) fn write(context: &Context<'_>, previous: &Status, status: &mut Status) {
+    let now = context.now;
+    let complete = status.accepted.is_some() && status.groups().all(|g| g.state == GroupState::Running);
+    if complete && !status.provisioned {
+        status.provisioned = true;
+        status.note(now, "the cluster is complete");
+    }
+    if status.state != ClusterState::Done {
+        status.state = cluster_state(status);
+    }
+    if status.deletion.is_none() {
+        operation(context, status);
+    }
+    conditions(context, status);
+    history(now, previous, status);
+    if !status.same_as(previous) {
+        status.rev = previous.rev.saturating_add(1);
+    }
+}
+
+/// The cluster's state, computed.
+pub(super) fn cluster_state(status: &Status) -> ClusterState {
+    use GroupState as G;
+    if let Some(deletion) = &status.deletion {
+        return if deletion.failed {
+            ClusterState::DeprovisioningFailure
+        } else {
+            ClusterState::Deprovisioning
+        };
+    }
+    if status.accepted.is_none() {
+        return ClusterState::Pending;
+    }
+    let any = |states: &[GroupState]| status.groups().any(|g| states.contains(&g.state));
+    if any(&[G::BootstrappingFailure]) {
+        return ClusterState::ProvisioningFailure;
+    }
+    if any(&[G::UpgradingFailure]) {
+        return ClusterState::UpgradingFailure;
+    }
+    if any(&[G::ProvisioningFailure]) {
+        return if status.provisioned {
+            ClusterState::ScalingFailure
+        } else {
+            ClusterState::ProvisioningFailure
+        };
+    }
+    if any(&[G::ScalingFailure, G::DeprovisioningFailure]) {
+        return ClusterState::ScalingFailure;
+    }
+    if !status.provisioned {
+        return ClusterState::Provisioning;
+    }
+    let behind = |g: &Group| match (&g.target, &g.goal) {
+        (Some(target), Some(goal)) => target.version != goal.version,
+        _ => false,
+    };
+    let paused = status.accepted.as_ref().is_some_and(|a| a.paused);
+    if any(&[G::Upgrading]) || !paused && status.groups().any(behind) {
+        return ClusterState::Upgrading;
+    }
+    if any(&[
+        G::Pending,
+        G::Bootstrapping,
+        G::Provisioning,
+        G::Scaling,
+        G::Deprovisioning,
+    ]) {
+        return ClusterState::Scaling;
+    }
+    if any(&[G::Warning]) {
+        ClusterState::Warning
+    } else {
+        ClusterState::Running
+    }
+}
+
+fn operation(context: &Context<'_>, status: &mut Status) {
+    let kind = match status.state {
+        ClusterState::Provisioning => "create",
+        ClusterState::Scaling => "scale",
+        ClusterState::Upgrading => "upgrade",
+        _ => {
+            status.operation = None;
+            return;
+        }
+    };
+    let working: Vec<(&Group, &crate::status::Work)> = status
+        .groups()
+        .filter_map(|g| g.work.as_ref().map(|w| (g, w)))
+        .collect();
+    let steps: Vec<String> = working
+        .iter()
+        .filter(|(_, w)| !w.step.is_empty())
+        .take(3)
+        .map(|(g, w)| {
+            if g.is_control_plane() {
+                w.step.clone()
+            } else {
+                format!("{}: {}", g.key, w.step)
+            }
+        })
+        .collect();
+    let deadline = working
+        .iter()
+        .map(|(_, w)| w.deadline)
+        .filter(|d| *d > 0)
+        .min()
+        .unwrap_or(0);
+    let started = status
+        .operation
+        .as_ref()
+        .filter(|o| o.kind == kind)
+        .map(|o| o.started)
+        .or_else(|| working.iter().map(|(_, w)| w.started).min())
+        .unwrap_or(context.now);
+    status.operation = Some(Operation {
+        kind: kind.to_owned(),
+        started,
+        deadline,
+        step: steps.join("; "),
+    });
+}
+
+fn conditions(context: &Context<'_>, status: &mut Status) {
+    let now = context.now;
+    let trouble = status
+        .groups()
+        .find_map(|g| g.error.clone().map(|e| (g.key.clone(), e)));
+    let usable = matches!(status.state, ClusterState::Running);
+    let (truth, reason, message) = if usable {
+        (Truth::True, "Running".to_owned(), String::new())
+    } else if let Some((key, error)) = &trouble {
+        (
+            Truth::False,
+            error.reason.clone(),
+            format!("{key}: {}", error.message),
+        )
+    } else if let Some(operation) = &status.operation {
+        (Truth::False, reason_of(status.state), operation.step.clone())
+    } else if let Some(refused) = status.condition("Accepted").filter(|c| c.status == Truth::False) {
+        (Truth::False, refused.reason.clone(), refused.message.clone())
+    } else {
+        (Truth::False, reason_of(status.state), String::new())
+    };
+    status.set_condition(now, "Ready", truth, &reason, message);
+    if status.accepted.is_some() {
+        let group = &status.control_plane;
+        let well = matches!(group.state, GroupState::Running);
+        let text = format!("{}, {} of {} nodes ready", group.state, group.ready, group.want);
+        let reason = reason_of(group.state);
+        status.set_condition(now, "ControlPlaneReady", truth_of(well), &reason, text);
+    }
+    match status.retry.clone().filter(|r| r.not_before > now) {
+        Some(retry) => {
+            let cause = status
+                .last_error
+                .as_ref()
+                .map_or_else(String::new, |e| e.message.clone());
+            let message = format!("attempt {} failed and is repeated later: {cause}", retry.count);
+            status.set_condition(now, "Retrying", Truth::True, "CallFailed", message);
+        }
+        None => status.clear_condition("Retrying"),
+    }
+}
+
+fn truth_of(value: bool) -> Truth {
+    if value { Truth::True } else { Truth::False }
+}
+
+/// `PROVISIONING_FAILURE` as a reason: `ProvisioningFailure`.
+fn reason_of(state: impl std::fmt::Display) -> String {
+    let mut reason = String::new();
+    for word in state.to_string().split('_') {
+        let mut letters = word.chars();
+        reason.extend(letters.next());
+        reason.extend(letters.map(|c| c.to_ascii_lowercase()));
+    }
+    reason
+}
+
+fn history(now: u64, previous: &Status, status: &mut Status) {
+    let mut lines = Vec::new();
+    for group in status.groups() {
+        let before = previous
+            .groups()
+            .find(|g| g.id == group.id)
+            .map_or(GroupState::Pending, |g| g.state);
+        if before != group.state {
+            let cause = group
+                .error
+                .as_ref()
+                .map_or_else(String::new, |e| format!(": {}", e.message));
+            lines.push(format!("group {}: {before} → {}{cause}", group.key, group.state));
+        }
+    }
+    if previous.state != status.state {
+        lines.push(format!("cluster: {} → {}", previous.state, status.state));
+    }
+    for line in lines {
+        status.note(now, line);
+    }
+}

@@ -1,0 +1,660 @@
+//! STATUS: what the hooks observed and did. A cache: all of it but history can be rebuilt from live objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oneks_driver::{Capabilities, Endpoint, Image, Observation, Placement, VmCondition};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::spec::Spec;
+use crate::state::{ClusterState, DependencyState, GroupState};
+
+/// Version of this form of STATUS.
+pub const SCHEMA: u32 = 1;
+
+/// How many entries of history are kept.
+pub const HISTORY: usize = 50;
+
+/// The observed state of a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// See [`SCHEMA`].
+    pub schema: u32,
+    /// Id of the document that this belongs to. A clone carries another's.
+    pub document: u32,
+    /// Grows with every write.
+    pub rev: u64,
+    /// The cluster's state.
+    pub state: ClusterState,
+    /// The last SPEC that was found good; the cluster is kept as this says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Spec>,
+    /// Fingerprint of the SPEC that was refused last, and when to look at it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+    /// Where the cluster was placed, with the names that the objects had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Placed>,
+    /// User id of the owner when the first object was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<u32>,
+    /// What is true and what is not, with the reasons.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// What is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// Address of the API server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// The control plane.
+    pub control_plane: Group,
+    /// The node groups, in the order in which they came.
+    #[serde(default)]
+    pub node_groups: Vec<Group>,
+    /// Number that the next node group gets.
+    #[serde(default = "one")]
+    pub next_group: u32,
+    /// The guest command that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_exec: Option<GuestExec>,
+    /// The cluster's own credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
+    /// Was the cluster complete once?
+    #[serde(default)]
+    pub provisioned: bool,
+    /// Was the kubeconfig stored?
+    #[serde(default)]
+    pub kubeconfig: bool,
+    /// The last RECOVER token that was acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<String>,
+    /// Set once the deletion was ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+    /// When calls that failed may be tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// The last thing that went wrong; kept after it passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+    /// What happened, oldest first, at most [`HISTORY`] entries.
+    #[serde(default)]
+    pub history: Vec<Entry>,
+    /// Fields of later versions, kept as they are.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A SPEC that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Fingerprint of its text.
+    pub fingerprint: String,
+    /// The cloud may have changed by then, seconds since the epoch.
+    pub again: u64,
+    /// How often it was looked at.
+    pub count: u32,
+}
+
+/// Where a cluster was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Networks and cluster.
+    #[serde(flatten)]
+    pub placement: Placement,
+    /// Images by purpose.
+    #[serde(default)]
+    pub images: BTreeMap<String, Image>,
+    /// What the driver can do.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// Address of OpenNebula as the cluster's VMs reach it.
+    #[serde(default)]
+    pub xmlrpc: String,
+}
+
+/// One condition, as Kubernetes has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What it is about, in `CamelCase`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// True, false, or not known.
+    pub status: Truth,
+    /// Why, one word in `CamelCase`.
+    pub reason: String,
+    /// Why, for people.
+    #[serde(default)]
+    pub message: String,
+    /// Since when the status is what it is, seconds since the epoch.
+    pub since: u64,
+}
+
+/// The status of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It doesn't.
+    False,
+    /// Nobody knows yet.
+    Unknown,
+}
+
+/// What is under way, for the whole cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// `create`, `scale`, `upgrade`, `recover` or `delete`.
+    pub kind: String,
+    /// When it began, seconds since the epoch.
+    pub started: u64,
+    /// When it counts as failed, seconds since the epoch.
+    pub deadline: u64,
+    /// What it waits for, for people.
+    pub step: String,
+}
+
+/// A group of nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// `cluster id × 1000 + n`.
+    pub id: u32,
+    /// The group's key in the SPEC; `control-plane` for the control plane.
+    pub key: String,
+    /// Name of its Cluster API objects.
+    pub uuid: String,
+    /// Its state.
+    pub state: GroupState,
+    /// How many nodes are wanted.
+    #[serde(default)]
+    pub want: u32,
+    /// How many were ready when last asked.
+    #[serde(default)]
+    pub ready: u32,
+    /// What the accepted SPEC wants it to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Goal>,
+    /// What it is being brought to, or was brought to last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<Goal>,
+    /// The SPEC no longer has it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// What a failed bootstrap left is to be removed before the next begins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub teardown: bool,
+    /// Version that its nodes run, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its virtual machines.
+    #[serde(default)]
+    pub vms: Vec<GroupVm>,
+    /// The VMs that were there when the group was last found settled.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub settled: BTreeSet<u32>,
+    /// The seed VM; of the control plane only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// The virtual router; of the control plane only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router: Option<Router>,
+    /// VM templates that were made for it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, Template>,
+    /// What is being done to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+    /// Fingerprint of the script that was run last with success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// What Kubernetes said last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+    /// Why it is in a failure or warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<LastError>,
+    /// Fields of later versions, kept as they are.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, Value>,
+}
+
+/// What a group is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Goal {
+    /// Number of nodes.
+    pub replicas: u32,
+    /// Kubernetes version.
+    pub version: String,
+    /// Fingerprint of everything else: inputs, labels, taints.
+    pub nodes: String,
+}
+
+/// A virtual machine of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupVm {
+    /// VM id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub condition: VmCondition,
+    /// Is the node ready? Absent while nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+    /// Version of the node, if known. Together these are the ledger of an upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// The seed VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seed {
+    /// Its state.
+    pub state: DependencyState,
+    /// VM id, once it was allocated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<u32>,
+    /// What it reported last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// Since when, seconds since the epoch.
+    pub since: u64,
+}
+
+/// The virtual router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Router {
+    /// Its state.
+    pub state: DependencyState,
+    /// Id of the virtual router, once known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u32>,
+    /// Its virtual machines.
+    #[serde(default)]
+    pub vms: Vec<GroupVm>,
+    /// Since when, seconds since the epoch.
+    pub since: u64,
+}
+
+/// A VM template that was registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Template id.
+    pub id: u32,
+    /// Fingerprint of its text.
+    pub fingerprint: String,
+}
+
+/// Work on a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// When it began, seconds since the epoch.
+    pub started: u64,
+    /// When it counts as failed, seconds since the epoch.
+    pub deadline: u64,
+    /// How often a command of it failed.
+    #[serde(default)]
+    pub attempts: u32,
+    /// The VMs that there were when it began; an upgrade replaces them all.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub before: BTreeSet<u32>,
+    /// What it waits for, for people.
+    #[serde(default)]
+    pub step: String,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// When, seconds since the epoch.
+    pub at: u64,
+    /// Fingerprint of the goal and VMs that it was made for.
+    pub of: String,
+    /// What it found.
+    #[serde(flatten)]
+    pub observation: Observation,
+}
+
+/// A guest command that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestExec {
+    /// The VM.
+    pub vm: u32,
+    /// Group that it is for.
+    pub group: u32,
+    /// What it does.
+    pub purpose: Purpose,
+    /// The command's last word.
+    pub token: String,
+    /// Fingerprint of the script, or of what a probe is made for.
+    pub script: String,
+    /// When it was issued, seconds since the epoch.
+    pub issued: u64,
+    /// When it counts as stuck, seconds since the epoch.
+    pub deadline: u64,
+}
+
+/// What a guest command does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Reads the kubeconfig.
+    Kubeconfig,
+    /// Runs a script of the group's steps.
+    Apply,
+    /// Asks Kubernetes how the group is.
+    Probe,
+    /// Hands the cluster its new credential.
+    Rotate,
+}
+
+impl Purpose {
+    /// Its name in a command's token.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubeconfig => "kubeconfig",
+            Self::Apply => "apply",
+            Self::Probe => "probe",
+            Self::Rotate => "rotate",
+        }
+    }
+}
+
+/// The cluster's own credential: a login token of its owner. The token itself is nowhere in STATUS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Which token; the next one after a rotation has the next number.
+    pub serial: u32,
+    /// When it was made, seconds since the epoch.
+    pub issued: u64,
+}
+
+/// An ordered deletion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Remove what can be removed and don't wait for the rest.
+    pub force: bool,
+    /// When it was ordered, seconds since the epoch.
+    pub started: u64,
+    /// When it counts as failed, seconds since the epoch.
+    pub deadline: u64,
+    /// Did it count as failed?
+    #[serde(default)]
+    pub failed: bool,
+}
+
+/// Back-off after calls that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How often in a row.
+    pub count: u32,
+    /// Not before this time, seconds since the epoch.
+    pub not_before: u64,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// One word in `CamelCase`.
+    pub reason: String,
+    /// For people: what happened to which thing, and the way out.
+    pub message: String,
+    /// The object, such as `VM 42`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Since when, seconds since the epoch.
+    pub since: u64,
+}
+
+/// One line of history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When, seconds since the epoch.
+    pub at: u64,
+    /// What happened, for people.
+    pub text: String,
+}
+
+/// Why a STATUS could not be taken as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// There is none, or it is broken: it is built anew from live objects.
+    Rebuild(String),
+    /// It belongs to another document: this one is a clone.
+    Clone {
+        /// The document that it belongs to.
+        of: u32,
+    },
+    /// A later version wrote it. Nothing may be done.
+    Schema(u64),
+}
+
+impl Status {
+    /// The status of a cluster about which nothing is known.
+    pub fn new(document: u32) -> Self {
+        use crate::names::{CONTROL_PLANE_KEY, Names};
+        let names = Names::new(document);
+        Self {
+            schema: SCHEMA,
+            document,
+            rev: 0,
+            state: ClusterState::Pending,
+            accepted: None,
+            refused: None,
+            placed: None,
+            owner: None,
+            conditions: Vec::new(),
+            operation: None,
+            endpoint: None,
+            control_plane: Group::new(names.group_id(0), CONTROL_PLANE_KEY, names.cluster()),
+            node_groups: Vec::new(),
+            next_group: 1,
+            guest_exec: None,
+            credential: None,
+            provisioned: false,
+            kubeconfig: false,
+            recovered: None,
+            deletion: None,
+            retry: None,
+            last_error: None,
+            history: Vec::new(),
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the STATUS of a document.
+    ///
+    /// # Errors
+    /// [`Unusable`] says what is to be done instead.
+    pub fn parse(text: Option<&str>, document: u32) -> Result<Self, Unusable> {
+        let text = text.unwrap_or_default();
+        if text.trim().is_empty() {
+            return Err(Unusable::Rebuild("there was none".to_owned()));
+        }
+        let value: Value =
+            serde_json::from_str(text).map_err(|e| Unusable::Rebuild(format!("not JSON: {e}")))?;
+        match value.get("schema").and_then(Value::as_u64) {
+            Some(s) if s == u64::from(SCHEMA) => {}
+            Some(s) => return Err(Unusable::Schema(s)),
+            None => return Err(Unusable::Rebuild("it has no schema".to_owned())),
+        }
+        let status: Self = serde_json::from_value(value).map_err(|e| Unusable::Rebuild(e.to_string()))?;
+        if status.document == document {
+            Ok(status)
+        } else {
+            Err(Unusable::Clone { of: status.document })
+        }
+    }
+
+    /// The text for the document. Never holds `]]>`, which would end the CDATA section that OpenNebula puts around.
+    pub fn to_json(&self) -> String {
+        // Serialising this type can't fail: all its keys are strings.
+        serde_json::to_string(self)
+            .unwrap_or_default()
+            .replace("]]>", "]]\\u003e")
+    }
+
+    /// All groups, the control plane first.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        std::iter::once(&self.control_plane).chain(&self.node_groups)
+    }
+
+    /// Adds a line of history.
+    pub fn note(&mut self, at: u64, text: impl Into<String>) {
+        let text = text.into();
+        if self.history.last().is_some_and(|e| e.text == text) {
+            return;
+        }
+        self.history.push(Entry { at, text });
+        let surplus = self.history.len().saturating_sub(HISTORY);
+        self.history.drain(..surplus);
+    }
+
+    /// Sets a condition; `since` changes only with its status.
+    pub fn set_condition(
+        &mut self,
+        now: u64,
+        kind: &str,
+        status: Truth,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
+        let message = message.into();
+        if let Some(c) = self.conditions.iter_mut().find(|c| c.kind == kind) {
+            if c.status != status {
+                c.since = now;
+            }
+            c.status = status;
+            reason.clone_into(&mut c.reason);
+            c.message = message;
+        } else {
+            self.conditions.push(Condition {
+                kind: kind.to_owned(),
+                status,
+                reason: reason.to_owned(),
+                message,
+                since: now,
+            });
+        }
+    }
+
+    /// Removes a condition that no longer applies.
+    pub fn clear_condition(&mut self, kind: &str) {
+        self.conditions.retain(|c| c.kind != kind);
+    }
+
+    /// The condition of this type.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.kind == kind)
+    }
+
+    /// Is this the same but for the revision?
+    pub fn same_as(&self, other: &Self) -> bool {
+        let strip = |s: &Self| Self { rev: 0, ..s.clone() };
+        strip(self) == strip(other)
+    }
+}
+
+impl Group {
+    /// A group about which nothing is known.
+    pub fn new(id: u32, key: &str, uuid: String) -> Self {
+        Self {
+            id,
+            key: key.to_owned(),
+            uuid,
+            state: GroupState::Pending,
+            want: 0,
+            ready: 0,
+            target: None,
+            goal: None,
+            removed: false,
+            teardown: false,
+            version: None,
+            vms: Vec::new(),
+            settled: BTreeSet::new(),
+            seed: None,
+            router: None,
+            templates: BTreeMap::new(),
+            work: None,
+            applied: None,
+            probe: None,
+            error: None,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// Is it the control plane?
+    pub fn is_control_plane(&self) -> bool {
+        self.key == crate::names::CONTROL_PLANE_KEY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut status = Status::new(24);
+        status.note(5, "a ]]> b");
+        status.set_condition(5, "Ready", Truth::False, "Why", "because ]]>");
+        let text = status.to_json();
+        assert!(!text.contains("]]>"));
+        assert_eq!(Status::parse(Some(&text), 24), Ok(status));
+    }
+
+    #[test]
+    fn unknown_fields_survive() {
+        let mut value = serde_json::to_value(Status::new(24)).unwrap();
+        value["later"] = serde_json::json!({"a": 1});
+        value["control_plane"]["later"] = serde_json::json!([2]);
+        let status = Status::parse(Some(&value.to_string()), 24).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&status.to_json()).unwrap(), value);
+    }
+
+    #[test]
+    fn unusable_ones_are_told_apart() {
+        let good = Status::new(24).to_json();
+        assert!(matches!(Status::parse(None, 24), Err(Unusable::Rebuild(_))));
+        assert!(matches!(Status::parse(Some("{"), 24), Err(Unusable::Rebuild(_))));
+        assert!(matches!(Status::parse(Some("{}"), 24), Err(Unusable::Rebuild(_))));
+        assert!(matches!(
+            Status::parse(Some(r#"{"schema":1}"#), 24),
+            Err(Unusable::Rebuild(_))
+        ));
+        assert_eq!(
+            Status::parse(Some(r#"{"schema":7}"#), 24),
+            Err(Unusable::Schema(7))
+        );
+        assert_eq!(Status::parse(Some(&good), 25), Err(Unusable::Clone { of: 24 }));
+    }
+
+    #[test]
+    fn history_is_a_ring() {
+        let mut status = Status::new(1);
+        for i in 0..120 {
+            status.note(i, format!("event {i}"));
+        }
+        assert_eq!(status.history.len(), HISTORY);
+        assert_eq!(status.history[0].text, "event 70");
+    }
+
+    #[test]
+    fn since_changes_with_the_status_only() {
+        let mut status = Status::new(1);
+        status.set_condition(10, "Ready", Truth::False, "A", "x");
+        status.set_condition(20, "Ready", Truth::False, "B", "y");
+        assert_eq!(
+            status.condition("Ready").map(|c| (c.since, c.reason.as_str())),
+            Some((10, "B"))
+        );
+        status.set_condition(30, "Ready", Truth::True, "C", "");
+        assert_eq!(status.condition("Ready").map(|c| c.since), Some(30));
+    }
+}
