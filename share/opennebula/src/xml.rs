@@ -94,8 +94,17 @@ impl<'a> Parser<'a> {
 
     /// Closes the open element without looking at its content.
     pub(crate) fn skip(&mut self) -> Result<(), XmlError> {
-        let outside = self.depth.saturating_sub(1);
-        while self.depth > outside {
+        self.leave(self.depth.saturating_sub(1))
+    }
+
+    /// Number of open elements.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Closes elements until no more than `depth` are open.
+    pub(crate) fn leave(&mut self, depth: usize) -> Result<(), XmlError> {
+        while self.depth > depth {
             if let Token::End = self.next()? {
                 return Err(self.error("ended inside an element"));
             }

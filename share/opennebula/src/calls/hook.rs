@@ -1,0 +1,37 @@
+//! `one.hook.*`, `one.hookpool.info`. For administrators.
+
+use super::UpdateMode;
+use crate::client::{Client, Repeat};
+use crate::error::Error;
+use crate::objects::{Hook, Pool};
+
+impl Client {
+    /// Makes a hook and returns its id. Its name must be new to the cloud.
+    pub fn hook_allocate(&self, template: &str) -> Result<u32, Error> {
+        self.new_id("one.hook.allocate", vec![template.into()])
+    }
+
+    /// Changes a hook.
+    pub fn hook_update(&self, id: u32, template: &str, mode: UpdateMode) -> Result<(), Error> {
+        self.done(
+            "one.hook.update",
+            vec![id.into(), template.into(), mode.into()],
+            Repeat::Idempotent,
+        )
+    }
+
+    /// A hook, without the log of its executions.
+    pub fn hook_info(&self, id: u32, decrypt: bool) -> Result<Hook, Error> {
+        self.object("one.hook.info", vec![id.into(), decrypt.into()], Hook::from_xml)
+    }
+
+    /// Deletes a hook.
+    pub fn hook_delete(&self, id: u32) -> Result<(), Error> {
+        self.done("one.hook.delete", vec![id.into()], Repeat::Idempotent)
+    }
+
+    /// All hooks.
+    pub fn hookpool_info(&self) -> Result<Pool<Hook>, Error> {
+        self.pool("one.hookpool.info", vec![])
+    }
+}
