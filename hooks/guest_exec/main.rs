@@ -1,2 +1,7 @@
-//! To be written.
-fn main() {}
+//! The hook for the results of guest commands.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    oneks::hook::main(oneks::event::Kind::GuestExec)
+}

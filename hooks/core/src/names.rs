@@ -6,7 +6,7 @@
 use std::fmt;
 
 /// Document type of a cluster.
-pub const DOCUMENT_TYPE: i32 = 120;
+pub const DOCUMENT_TYPE: u32 = 120;
 
 /// How many group ids a cluster has.
 pub const GROUPS_PER_CLUSTER: u32 = 1000;

@@ -17,6 +17,8 @@ pub struct Observed {
     pub vms: Vec<Vm>,
     /// Are these all of the owner's VMs, or only those that were known by id?
     pub all_vms: bool,
+    /// The ids that were asked for, where not all VMs were: one that is not among `vms` is gone.
+    pub looked_for: BTreeSet<u32>,
     /// The owner's virtual routers.
     pub routers: Option<Vec<Router>>,
     /// The owner's VM templates.

@@ -505,6 +505,13 @@ impl Status {
         std::iter::once(&self.control_plane).chain(&self.node_groups)
     }
 
+    /// Ids of every virtual machine that is noted.
+    pub fn vm_ids(&self) -> BTreeSet<u32> {
+        let router = self.control_plane.router.iter().flat_map(|r| r.vms.iter().map(|vm| vm.id));
+        let seed = self.control_plane.seed.iter().filter_map(|s| s.vm);
+        self.groups().flat_map(|g| g.vms.iter().map(|vm| vm.id)).chain(router).chain(seed).collect()
+    }
+
     /// Adds a line of history.
     pub fn note(&mut self, at: u64, text: impl Into<String>) {
         let text = text.into();

@@ -1,0 +1,114 @@
+//! The main program of every hook: read the event, drop it or act on it, say how it ended.
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use opennebula::endpoint::Environment;
+
+use crate::clock;
+use crate::config::Config;
+use crate::event::{self, Kind, Verdict};
+use crate::gate::{Hints, Outcome};
+use crate::layout::Layout;
+use crate::logging;
+use crate::pass::{Depth, pass};
+use crate::service::Service;
+use crate::sweep;
+
+/// Most passes that one hook runs for a cluster before it leaves the rest to the next event or the sweep.
+const MAX_PASSES: u32 = 8;
+
+/// The pass failed and is worth another try: the marks stay.
+const TRY_AGAIN: u8 = 75;
+
+/// Runs the hook for one kind of event. Foreign events end here at once: no configuration, no connection.
+pub fn main(kind: Kind) -> ExitCode {
+    let verdict = event::read(kind, io::stdin().lock());
+    let (cluster, hints) = match verdict {
+        Verdict::Drop(_) => return ExitCode::SUCCESS,
+        other => other.into_hints(),
+    };
+    finish(serve(kind.name(), cluster, &hints))
+}
+
+/// Runs the sweep.
+pub fn sweep_main() -> ExitCode {
+    let run = || -> anyhow::Result<()> {
+        let (service, now) = open("sweep")?;
+        let report = sweep::sweep(&service, now)?;
+        if report.failed.is_empty() {
+            return Ok(());
+        }
+        anyhow::bail!("{} of {} clusters could not be looked at", report.failed.len(), report.clusters)
+    };
+    finish(run())
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::from(TRY_AGAIN)
+        }
+    }
+}
+
+fn open(name: &'static str) -> anyhow::Result<(Service, u64)> {
+    let environment = Environment::process();
+    let layout = Layout::of(&environment);
+    let level = Config::load(&layout.config).map_or(log::LevelFilter::Info, |c| c.log_level);
+    logging::start(level, &layout.log, name);
+    let service = Service::open(&environment, &layout)?;
+    Ok((service, clock::now(&environment)))
+}
+
+fn serve(name: &'static str, cluster: Option<u32>, hints: &Hints) -> anyhow::Result<()> {
+    let (service, now) = open(name)?;
+    let cluster = match cluster {
+        Some(id) => id,
+        None => match resolve(&service, hints)? {
+            Some(id) => id,
+            None => return Ok(()),
+        },
+    };
+    handle(&service, cluster, hints, now)
+}
+
+/// Marks a cluster and serves its marks, unless another hook does.
+///
+/// # Errors
+/// The pass failed; its marks stay.
+pub fn handle(service: &Service, cluster: u32, hints: &Hints, now: u64) -> anyhow::Result<()> {
+    service.gate.mark(cluster, hints).context("the mark can't be made")?;
+    let outcome = service.gate.run(cluster, MAX_PASSES, |hints| pass(service, cluster, hints, Depth::Known, now))?;
+    if let Outcome::Ran { passes, .. } = outcome {
+        log::debug!("cluster {cluster}: {passes} passes");
+    }
+    Ok(())
+}
+
+/// The cluster of a VM of which only the id is known.
+fn resolve(service: &Service, hints: &Hints) -> anyhow::Result<Option<u32>> {
+    let Some(vm) = hints.vms.first() else { return Ok(None) };
+    match service.admin.vm_info(*vm, false) {
+        Ok(vm) => Ok(vm.oneks_tag().map(|tag| tag.cluster_id)),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("VM {vm} can't be read")),
+    }
+}
+
+/// An error with all its causes, once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

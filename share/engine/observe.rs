@@ -1,0 +1,183 @@
+//! Looking at what the plan asks for. Nothing is judged here.
+
+use std::collections::BTreeSet;
+
+use oneks_core::names::Names;
+use oneks_core::observed::{Cloud, CloudCluster, CloudImage, CloudNetwork, Need, Observed};
+use oneks_core::spec::Spec;
+use oneks_driver::Owner;
+use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
+use opennebula::client::Client;
+use opennebula::error::Error;
+use opennebula::objects::{Resource, Right};
+
+use crate::catalog;
+use crate::convert;
+use crate::service::Service;
+
+/// Most credentials of a cluster that are looked for: a rotation more often than this ago was revoked.
+const CREDENTIALS: u32 = 8;
+
+/// Where a pass looks.
+pub struct Observer<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// The cluster.
+    pub cluster: u32,
+    /// Its owner.
+    pub owner: &'a Owner,
+    /// OpenNebula as the owner.
+    pub client: Client,
+    /// What SPEC says, if it can be read.
+    pub spec: Option<&'a Spec>,
+    /// Number of the present credential.
+    pub serial: u32,
+}
+
+impl Observer<'_> {
+    /// The VMs with these ids, as far as they are there and the owner may see them.
+    pub fn vms(&self, observed: &mut Observed, ids: &BTreeSet<u32>) -> Result<(), Error> {
+        let ids: Vec<u32> = ids.iter().copied().collect();
+        let pool = self.client.vmpool_infoset(&ids, true)?;
+        self.tell_broken("VM", &pool.broken);
+        observed.vms = pool.items.iter().map(|vm| convert::vm(vm, self.private())).collect();
+        observed.looked_for = ids.into_iter().collect();
+        Ok(())
+    }
+
+    /// Satisfies one need.
+    pub fn look(&self, observed: &mut Observed, need: &Need) -> Result<(), Error> {
+        let all = PoolRange::default();
+        match need {
+            Need::AllVms => {
+                let pool = self.client.vmpool_infoextended(PoolFilter::Mine, all, VmStateFilter::NotDone)?;
+                self.tell_broken("VM", &pool.broken);
+                observed.vms = pool.items.iter().map(|vm| convert::vm(vm, self.private())).collect();
+                observed.all_vms = true;
+            }
+            Need::Routers => {
+                let pool = self.client.vrouterpool_info(PoolFilter::Mine, all)?;
+                self.tell_broken("virtual router", &pool.broken);
+                observed.routers = Some(pool.items.iter().map(convert::router).collect());
+            }
+            Need::Templates => {
+                let pool = self.client.templatepool_info(PoolFilter::Mine, all)?;
+                self.tell_broken("VM template", &pool.broken);
+                observed.templates = Some(pool.items.iter().map(convert::template).collect());
+            }
+            Need::Reservations => observed.reservations = Some(self.reservations()?),
+            Need::Credentials => observed.credentials = Some(self.credentials()?),
+            Need::Cloud => observed.cloud = Some(self.cloud()?),
+            Need::Catalog => {
+                let (catalog, errors) = catalog::load(&self.service.profiles);
+                for error in errors {
+                    log::warn!("profile {error}");
+                }
+                observed.catalog = Some(catalog);
+            }
+            Need::Driver { driver, action } => {
+                let answer = self.service.drivers.ask(driver, action);
+                if let Err(error) = &answer {
+                    log::info!("cluster {}: driver {driver}, {}: {error}", self.cluster, action.name());
+                }
+                observed.answers.push(((**action).clone(), answer));
+            }
+        }
+        Ok(())
+    }
+
+    fn private(&self) -> Option<u32> {
+        self.spec.map(|s| s.deployment.networks.private.id)
+    }
+
+    fn tell_broken(&self, what: &str, broken: &[(Option<u32>, String)]) {
+        for (id, reason) in broken {
+            let id = id.map_or_else(|| "of unknown id".to_owned(), |id| id.to_string());
+            log::warn!("cluster {}: {what} {id} can't be read and is passed over: {reason}", self.cluster);
+        }
+    }
+
+    fn reservations(&self) -> Result<Vec<oneks_core::observed::Reservation>, Error> {
+        let names = Names::new(self.cluster).reservations();
+        let pool = self.client.vnpool_info(PoolFilter::Mine, PoolRange::default())?;
+        let mut found = Vec::new();
+        for network in pool.items.iter().filter(|n| names.contains(&n.name) && n.parent_network_id.is_some()) {
+            // The pool leaves out the leases.
+            match self.client.vn_info(network.id, false) {
+                Ok(network) => found.push(convert::reservation(&network)),
+                Err(e) if e.is_not_found() => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(found)
+    }
+
+    fn credentials(&self) -> Result<Vec<u32>, Error> {
+        let user = self.client.user_info(None, false)?;
+        let last = self.serial.max(1).saturating_add(1);
+        Ok((last.saturating_sub(CREDENTIALS).max(1)..=last)
+            .filter(|serial| {
+                let token = self.service.credential(self.cluster, *serial);
+                user.login_tokens.iter().any(|t| t.token == token)
+            })
+            .collect())
+    }
+
+    /// The preflight's picture. What an ordinary user may not even read is read as oneadmin, ids only: that the owner
+    /// can't read it is no reason to refuse.
+    fn cloud(&self) -> Result<Cloud, Error> {
+        let Some(spec) = self.spec else { return Ok(Cloud::default()) };
+        let cluster = match self.service.admin.cluster_info(spec.deployment.cluster.id, false) {
+            Ok(cluster) => Some(CloudCluster {
+                hosts: cluster.hosts.into_iter().collect(),
+                datastores: cluster.datastores.into_iter().collect(),
+                networks: cluster.vnets.into_iter().collect(),
+            }),
+            Err(e) if e.is_not_found() => None,
+            Err(e) => return Err(e),
+        };
+        let all = PoolRange::default();
+        let networks = self.client.vnpool_info(PoolFilter::All, all)?;
+        let images = match spec.deployment.datastores.image {
+            Some(_) => self.client.imagepool_info(PoolFilter::All, all)?.items,
+            None => Vec::new(),
+        };
+        let user = self.client.user_info(None, false)?;
+        let rules = self.service.admin.acl_info()?;
+        let may_create = [
+            ("VM", Resource::Vm),
+            ("TEMPLATE", Resource::Template),
+            ("VROUTER", Resource::Vrouter),
+        ]
+        .into_iter()
+        .filter(|(_, resource)| {
+            // oneadmin and the members of its group may do everything, without a rule.
+            user.id == 0
+                || user.groups.contains(&0)
+                || rules.items.iter().any(|rule| rule.grants(user.id, &user.groups, *resource, Right::Create, 0))
+        })
+        .map(|(name, _)| name.to_owned())
+        .collect();
+        Ok(Cloud {
+            cluster,
+            networks: networks.items.iter().map(|n| CloudNetwork { id: n.id, name: n.name.clone() }).collect(),
+            images: images
+                .iter()
+                .map(|image| CloudImage {
+                    id: image.id,
+                    name: image.name.clone(),
+                    datastore: image.datastore_id.unwrap_or(u32::MAX),
+                    size: image.size,
+                    ready: image.state.is_usable(),
+                    attributes: image
+                        .template
+                        .iter()
+                        .filter_map(|a| Some((a.name.clone(), a.value.as_text()?.to_owned())))
+                        .collect(),
+                })
+                .collect(),
+            may_create,
+            xmlrpc: self.service.config.one_xmlrpc_tproxy.clone(),
+        })
+    }
+}

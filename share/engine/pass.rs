@@ -1,0 +1,251 @@
+//! One pass: read the document, look, plan, act, write. Whatever fails, the next pass starts from the truth again.
+
+use std::collections::BTreeSet;
+
+use oneks_core::observed::Observed;
+use oneks_core::plan::{Desired, Outcome, Plan, absorb, plan};
+use oneks_core::spec::Spec;
+use oneks_core::status::{Status, Truth, Unusable};
+use oneks_core::{Action, names};
+use oneks_driver::Owner;
+use opennebula::calls::UpdateMode;
+use opennebula::error::Error;
+use opennebula::objects::Document;
+
+use crate::execute::{Executor, failure, status_text};
+use crate::gate::Hints;
+use crate::gone;
+use crate::observe::Observer;
+use crate::service::Service;
+
+/// Most rounds of looking and acting in one pass. A life needs a dozen at the most; more would be a circle.
+const MAX_ROUNDS: u32 = 200;
+
+/// A pass that could not be finished. Its marks stay, and the sweep tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The gate's files.
+    #[error(transparent)]
+    Gate(#[from] std::io::Error),
+    /// A call.
+    #[error("{what}: {source}")]
+    Call {
+        /// What was being done.
+        what: String,
+        /// Why it failed.
+        #[source]
+        source: Error,
+    },
+    /// The plan does not come to an end.
+    #[error("cluster {0}: the plan went on for {MAX_ROUNDS} rounds; this is a defect")]
+    Endless(u32),
+}
+
+fn during(what: impl Into<String>) -> impl FnOnce(Error) -> PassError {
+    move |source| PassError::Call { what: what.into(), source }
+}
+
+/// How deep to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At the VMs that are known, and those that events named.
+    Known,
+    /// At all of the owner's: events may have been lost.
+    All,
+}
+
+/// One pass over a cluster.
+///
+/// # Errors
+/// Only if OpenNebula can't be reached or read, or the gate's files fail; everything else is said in STATUS.
+pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -> Result<(), PassError> {
+    let document = match service.admin.document_info(id, false) {
+        Ok(document) => document,
+        Err(e) if e.is_not_found() => return gone::clean(service, id, hints, now),
+        Err(e) => return Err(during(format!("cluster {id}: read the document"))(e)),
+    };
+    if document.kind != names::DOCUMENT_TYPE {
+        log::debug!("document {id} is of type {}, not a cluster", document.kind);
+        return Ok(());
+    }
+    let template = &document.template;
+    let text = template.get("STATUS");
+    let mut forget_kubeconfig = false;
+    let previous = match Status::parse(text, id) {
+        Ok(status) => status,
+        Err(Unusable::Schema(schema)) => return write_schema(service, &document, schema),
+        Err(Unusable::Clone { of }) => {
+            log::info!("cluster {id}: a clone of {of}; what it copied of its state is dropped");
+            forget_kubeconfig = true;
+            Status::new(id)
+        }
+        Err(Unusable::Rebuild(reason)) => {
+            let mut status = Status::new(id);
+            if text.is_some() {
+                log::warn!("cluster {id}: STATUS is built anew: {reason}");
+                status.note(now, format!("STATUS was built anew: {reason}"));
+            }
+            status
+        }
+    };
+    let work = Work { service, document: &document, hints, depth, now };
+    work.run(&previous, forget_kubeconfig)
+}
+
+struct Work<'a> {
+    service: &'a Service,
+    document: &'a Document,
+    hints: &'a Hints,
+    depth: Depth,
+    now: u64,
+}
+
+impl Work<'_> {
+    fn run(&self, previous: &Status, forget_kubeconfig: bool) -> Result<(), PassError> {
+        let (document, id, now) = (self.document, self.document.id, self.now);
+        let owner = Owner { uid: document.uid, name: document.uname.clone() };
+        let desired = Desired {
+            document: id,
+            name: &document.name,
+            owner: owner.clone(),
+            spec: document.template.get("SPEC"),
+            recover: document.template.get("RECOVER"),
+            delete: document.template.get("DELETE"),
+        };
+        let spec = desired.spec.and_then(|text| Spec::parse(text).ok()).or_else(|| previous.accepted.clone());
+        let serial = previous.credential.as_ref().map_or(1, |c| c.serial);
+        let client = self.service.owner(&owner, now);
+        let observer = Observer {
+            service: self.service,
+            cluster: id,
+            owner: &owner,
+            client: client.clone(),
+            spec: spec.as_ref(),
+            serial,
+        };
+        let mut observed = Observed::default();
+        let mut status = previous.clone();
+        let mut kubeconfig = None;
+        if let Err(error) = self.first_look(&observer, previous, &mut observed) {
+            return self.could_not_look(previous, &error);
+        }
+        for _ in 0..MAX_ROUNDS {
+            let Plan { status: next, needs, actions } = plan(&desired, &status, &observed, now);
+            if !needs.is_empty() {
+                for need in &needs {
+                    if let Err(error) = observer.look(&mut observed, need) {
+                        return self.could_not_look(&status, &error);
+                    }
+                }
+                continue;
+            }
+            status = next;
+            if actions.is_empty() {
+                return self.write(previous, &mut status, kubeconfig.as_deref(), forget_kubeconfig);
+            }
+            let serial = status.credential.as_ref().map_or(serial, |c| c.serial);
+            let executor = Executor { service: self.service, cluster: id, owner: &owner, client: &client, serial };
+            for action in actions {
+                if let Action::StoreKubeconfig { text } = &action {
+                    kubeconfig = Some(text.expose().to_owned());
+                }
+                let outcome = executor.execute(&action);
+                tell(id, &action, &outcome);
+                if action == Action::DeleteDocument && outcome == Outcome::Done {
+                    return self.forget();
+                }
+                absorb(&mut observed, &action, outcome, owner.uid, now);
+            }
+        }
+        Err(PassError::Endless(id))
+    }
+
+    fn first_look(&self, observer: &Observer<'_>, previous: &Status, observed: &mut Observed) -> Result<(), Error> {
+        if self.depth == Depth::All && previous.accepted.is_some() {
+            return observer.look(observed, &oneks_core::Need::AllVms);
+        }
+        let mut ids: BTreeSet<u32> = previous.vm_ids();
+        ids.extend(&self.hints.vms);
+        observer.vms(observed, &ids)
+    }
+
+    /// A look that failed: the reason is kept for users, and the pass is repeated by the sweep.
+    fn could_not_look(&self, status: &Status, error: &Error) -> Result<(), PassError> {
+        let id = self.document.id;
+        if error.is_authorization() || error.is_authentication() {
+            let why = failure(error);
+            log::warn!("cluster {id}: the owner {} may not look: {}", self.document.uname, why.message);
+            let mut next = status.clone();
+            let message = format!("could not look at the cluster's objects as {}: {}", self.document.uname, why.message);
+            next.set_condition(self.now, "Observed", Truth::False, why.kind.reason(), message);
+            return self.write(status, &mut next, None, false);
+        }
+        Err(PassError::Call {
+            what: format!("cluster {id}: look"),
+            source: Error::Reply { method: String::new(), what: error.to_string() },
+        })
+    }
+
+    fn write(
+        &self,
+        previous: &Status,
+        status: &mut Status,
+        kubeconfig: Option<&str>,
+        forget_kubeconfig: bool,
+    ) -> Result<(), PassError> {
+        let id = self.document.id;
+        if status.same_as(previous) && kubeconfig.is_none() && !forget_kubeconfig && previous.rev > 0 {
+            return Ok(());
+        }
+        status.rev = previous.rev.saturating_add(1);
+        let text = status_text(status, kubeconfig, forget_kubeconfig);
+        if previous.state != status.state {
+            log::info!("cluster {id}: {} → {}", previous.state, status.state);
+        }
+        match self.service.admin.document_update(id, &text, UpdateMode::Merge) {
+            // Deleted meanwhile: its event cleans up.
+            Err(e) if e.is_not_found() => Ok(()),
+            result => result.map_err(during(format!("cluster {id}: write STATUS"))),
+        }
+    }
+
+    fn forget(&self) -> Result<(), PassError> {
+        log::info!("cluster {}: deleted", self.document.id);
+        Ok(())
+    }
+}
+
+/// One line per action that was taken.
+pub(crate) fn tell(id: u32, action: &Action, outcome: &Outcome) {
+    match outcome {
+        Outcome::Created(new) => log::info!("cluster {id}: {} → {new}", action.summary()),
+        Outcome::Done => log::info!("cluster {id}: {}", action.summary()),
+        Outcome::Failed(why) => log::warn!("cluster {id}: {}: {}", action.summary(), why.message),
+    }
+}
+
+/// A STATUS of a later version: nothing is done, and nothing is written but the condition that says so.
+fn write_schema(service: &Service, document: &Document, schema: u64) -> Result<(), PassError> {
+    let id = document.id;
+    log::warn!("cluster {id}: STATUS has schema {schema}; a later version of this software wrote it");
+    let text = document.template.get("STATUS").unwrap_or_default();
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(text) else { return Ok(()) };
+    let Some(conditions) = value.get_mut("conditions").and_then(serde_json::Value::as_array_mut) else {
+        return Ok(());
+    };
+    if conditions.iter().any(|c| c.get("type").is_some_and(|t| t == "UnknownSchema")) {
+        return Ok(());
+    }
+    conditions.push(serde_json::json!({
+        "type": "UnknownSchema",
+        "status": "True",
+        "reason": "UnknownSchema",
+        "message": format!("STATUS has schema {schema}, which this version does not know; upgrade it on this front-end"),
+        "since": 0,
+    }));
+    let mut template = opennebula::template::Template::new();
+    template.set("STATUS", opennebula::template::json_for_cdata(&value));
+    let Ok(text) = template.to_xml("TEMPLATE") else { return Ok(()) };
+    let result = service.admin.document_update(id, &text, UpdateMode::Merge);
+    result.map_err(during(format!("cluster {id}: write STATUS")))
+}

@@ -1,0 +1,107 @@
+//! What a hook needs to act: connections, the gate, the drivers, the profiles.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hmac::{Hmac, KeyInit, Mac};
+use oneks_driver::Owner;
+use opennebula::client::Client;
+use opennebula::endpoint::Environment;
+use opennebula::http::HttpTransport;
+use opennebula::session::{Secret, ServerCredential};
+use opennebula::transport::Transport;
+use sha2::Sha256;
+
+use crate::config::Config;
+use crate::drivers::{Drivers, Executables};
+use crate::gate::Gate;
+use crate::layout::Layout;
+
+/// Everything that acts on clusters, made once per process.
+pub struct Service {
+    /// The settings.
+    pub config: Config,
+    /// Locks and marks.
+    pub gate: Gate,
+    /// Who answers a driver's questions.
+    pub drivers: Box<dyn Drivers>,
+    /// Folder of the profiles.
+    pub profiles: PathBuf,
+    /// OpenNebula as oneadmin: documents, and what only administrators may read.
+    pub admin: Client,
+    server: ServerCredential,
+    key: Secret,
+}
+
+impl Service {
+    /// The service of the installation that the environment names.
+    ///
+    /// # Errors
+    /// A file that is missing or can't be understood, by name.
+    pub fn open(environment: &Environment, layout: &Layout) -> anyhow::Result<Self> {
+        let config = Config::load(&layout.config)?;
+        let endpoint =
+            if config.one_xmlrpc.is_empty() { environment.endpoint()? } else { config.one_xmlrpc.clone() };
+        let session = environment.session()?;
+        let path = (!config.server_auth.as_os_str().is_empty()).then_some(config.server_auth.as_path());
+        let path = path.map_or_else(|| environment.var_lib().join(".one/oneks_auth"), std::path::Path::to_owned);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("the server credential {} can't be read", path.display()))?;
+        let transport = Arc::new(HttpTransport::new(&endpoint)?);
+        let drivers = Executables::new(&layout.drivers, Duration::from_secs(config.driver_timeout));
+        Self::new(config, layout, Box::new(drivers), transport, session, &text)
+            .with_context(|| format!("the server credential {}", path.display()))
+    }
+
+    /// A service on any transport.
+    ///
+    /// # Errors
+    /// The server credential is not `user:password`.
+    pub fn new(
+        config: Config,
+        layout: &Layout,
+        drivers: Box<dyn Drivers>,
+        transport: Arc<dyn Transport>,
+        admin: opennebula::session::Session,
+        server: &str,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            config,
+            gate: Gate::new(&layout.locks),
+            drivers,
+            profiles: layout.profiles.clone(),
+            admin: Client::new(transport, admin),
+            server: ServerCredential::parse(server)?,
+            key: Secret::new(server.trim()),
+        })
+    }
+
+    /// OpenNebula as a cluster's owner: oned itself then enforces rights and quotas.
+    pub fn owner(&self, owner: &Owner, now: u64) -> Client {
+        if owner.uid == 0 {
+            // A delegated session of oneadmin may not make login tokens, and would have no fewer rights.
+            return self.admin.clone();
+        }
+        // oned reads the clock of the machine, which is not the one that tests turn.
+        let clock = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(now, |d| d.as_secs())
+            .max(now);
+        let expiry = clock.saturating_add(self.config.session_seconds);
+        self.admin.with_session(self.server.session_for(&owner.name, None, expiry))
+    }
+
+    /// The cluster's own credential with this number: always the same text, so that making it twice makes one, and
+    /// that it need not be stored. Only who has the server credential can compute it.
+    pub fn credential(&self, cluster: u32, serial: u32) -> Secret {
+        let label = format!("oneks credential {cluster} {serial}");
+        // HMAC takes keys of any length.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()) else {
+            return Secret::new(String::new());
+        };
+        mac.update(label.as_bytes());
+        Secret::new(mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>())
+    }
+}
