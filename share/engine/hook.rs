@@ -9,7 +9,7 @@ use opennebula::endpoint::Environment;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{self, Kind, Verdict};
-use crate::gate::{Hints, Outcome};
+use crate::gate::{Gate, Hints, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::pass::{Depth, pass};
@@ -24,12 +24,11 @@ const TRY_AGAIN: u8 = 75;
 
 /// Runs the hook for one kind of event. Foreign events end here at once: no configuration, no connection.
 pub fn main(kind: Kind) -> ExitCode {
-    let verdict = event::read(kind, io::stdin().lock());
-    let (cluster, hints) = match verdict {
-        Verdict::Drop(_) => return ExitCode::SUCCESS,
-        other => other.into_hints(),
-    };
-    finish(serve(kind.name(), cluster, &hints))
+    match event::read(kind, io::stdin().lock()) {
+        Verdict::Drop(_) => ExitCode::SUCCESS,
+        Verdict::Look { clusters, hints } => finish(serve(kind.name(), &clusters, &hints)),
+        Verdict::LookVm { vm } => finish(serve(kind.name(), &[], &Hints::vm(vm))),
+    }
 }
 
 /// Runs the sweep.
@@ -64,16 +63,23 @@ fn open(name: &'static str) -> anyhow::Result<(Service, u64)> {
     Ok((service, clock::now(&environment)))
 }
 
-fn serve(name: &'static str, cluster: Option<u32>, hints: &Hints) -> anyhow::Result<()> {
+fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<()> {
+    // The mark comes first: if anything below fails, the sweep knows that there is work.
+    let gate = Gate::new(Layout::of(&Environment::process()).locks);
+    for cluster in clusters {
+        gate.mark(*cluster, hints).context("the mark can't be made")?;
+    }
     let (service, now) = open(name)?;
-    let cluster = match cluster {
-        Some(id) => id,
-        None => match resolve(&service, hints)? {
-            Some(id) => id,
-            None => return Ok(()),
-        },
-    };
-    handle(&service, cluster, hints, now)
+    if clusters.is_empty() {
+        return match resolve(&service, hints)? {
+            Some(cluster) => handle(&service, cluster, hints, now),
+            None => Ok(()),
+        };
+    }
+    for cluster in clusters {
+        run(&service, *cluster, now)?;
+    }
+    Ok(())
 }
 
 /// Marks a cluster and serves its marks, unless another hook does.
@@ -82,6 +88,11 @@ fn serve(name: &'static str, cluster: Option<u32>, hints: &Hints) -> anyhow::Res
 /// The pass failed; its marks stay.
 pub fn handle(service: &Service, cluster: u32, hints: &Hints, now: u64) -> anyhow::Result<()> {
     service.gate.mark(cluster, hints).context("the mark can't be made")?;
+    run(service, cluster, now)
+}
+
+/// Serves the marks of a cluster, unless another hook does.
+fn run(service: &Service, cluster: u32, now: u64) -> anyhow::Result<()> {
     let outcome = service.gate.run(cluster, MAX_PASSES, |hints| pass(service, cluster, hints, Depth::Known, now))?;
     if let Outcome::Ran { passes, .. } = outcome {
         log::debug!("cluster {cluster}: {passes} passes");

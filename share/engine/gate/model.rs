@@ -510,6 +510,7 @@ fn explore(roles: &[Role], kills: u32, fault: Fault) -> Result<usize, String> {
     let mut way: Vec<(usize, usize, bool)> = vec![(0, 0, false)];
     let mut open = vec![(start.clone(), 0)];
     while let Some((state, step)) = open.pop() {
+        if seen.len() % 200_000 == 0 { eprintln!("{roles:?} {} states, {} nodes, {} open", seen.len(), steps.nodes.len(), open.len()); }
         let mut moves = Vec::new();
         for me in (0..roles.len()).filter(|&me| state.processes[me].alive) {
             let Some(Asked { op, .. }) = steps.after(me, state.processes[me].node) else {

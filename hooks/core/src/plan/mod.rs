@@ -36,6 +36,7 @@ use crate::state::GroupState;
 use crate::status::{Status, Truth};
 
 use context::Context;
+pub use converge::FINGERPRINT_ATTRIBUTE;
 pub use delete::{Teardown, teardown};
 pub use outcome::{Outcome, absorb};
 
