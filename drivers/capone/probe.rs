@@ -1,0 +1,133 @@
+//! The script that asks Kubernetes how a group is, and what it answers.
+
+use minijinja::{Value, context};
+use oneks_driver::{Cluster, DriverError, Group, Role, Script};
+use serde::Deserialize;
+
+use crate::script::resource;
+
+/// Seconds for the script: five questions of at most half a minute each.
+const TIMEOUT: u64 = 160;
+
+/// Answers `probe`.
+///
+/// # Errors
+/// None that an administrator could do anything about.
+pub fn script(cluster: &Cluster, group: &Group) -> Result<Script, DriverError> {
+    let (resource, version_path, selector) = match group.role {
+        Role::ControlPlane => (
+            resource::CONTROL_PLANE,
+            "{.spec.version}",
+            "cluster.x-k8s.io/control-plane".to_owned(),
+        ),
+        Role::NodeGroup => (
+            resource::MACHINE_DEPLOYMENT,
+            "{.spec.template.spec.version}",
+            format!("cluster.x-k8s.io/deployment-name={}", group.name),
+        ),
+    };
+    let context = context! {
+        cluster => cluster.name.as_str(),
+        name => group.name.as_str(),
+        resource => resource,
+        version_path => Value::from_safe_string(version_path.to_owned()),
+        selector => format!("cluster.x-k8s.io/cluster-name={},{selector}", cluster.name),
+    };
+    crate::script::script("probe.sh.j2", &context, TIMEOUT)
+}
+
+/// What the script prints.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct Report {
+    /// The Cluster API cluster, if it exists.
+    pub cluster: Option<ClusterReport>,
+    /// The `RKE2ControlPlane` or `MachineDeployment`, if it exists.
+    pub group: Option<GroupReport>,
+    /// Its conditions that are not true.
+    pub conditions: Vec<Condition>,
+    /// Its machines.
+    pub machines: Vec<Machine>,
+}
+
+/// The Cluster API cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct ClusterReport {
+    /// `Provisioned`, when all is well.
+    pub phase: String,
+    /// Do its controllers stand still?
+    pub paused: bool,
+    /// Is it on its way out?
+    pub deleting: bool,
+}
+
+/// An `RKE2ControlPlane` or a `MachineDeployment`. A count that is not reported is `None`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct GroupReport {
+    /// Counts changes of its specification.
+    pub generation: Option<u64>,
+    /// The one that the status belongs to.
+    pub observed: Option<u64>,
+    /// Wanted machines.
+    pub wanted: Option<u32>,
+    /// Machines.
+    pub replicas: Option<u32>,
+    /// Machines that are as wanted.
+    pub updated: Option<u32>,
+    /// Machines whose nodes are ready.
+    pub ready: Option<u32>,
+    /// Machines that are missing or not ready.
+    pub unavailable: Option<u32>,
+    /// Wanted version.
+    pub version: String,
+    /// What it is doing.
+    pub phase: String,
+    /// Is it on its way out?
+    pub deleting: bool,
+    /// Why its controller has given up.
+    pub failure: String,
+}
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `False` or `Unknown`.
+    pub status: String,
+    /// One word.
+    pub reason: String,
+    /// Text for people.
+    pub message: String,
+}
+
+/// A machine with its node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Machine {
+    /// Its name, which is its VM's.
+    pub name: String,
+    /// What it is doing; `Running`, when all is well.
+    pub phase: String,
+    /// Its version.
+    pub version: String,
+    /// `one://<vm id>`.
+    pub provider: String,
+    /// Its node's name, once there is one.
+    pub node: String,
+    /// Is it on its way out?
+    pub deleting: bool,
+    /// Why it is not ready, in one word.
+    pub reason: String,
+    /// Why it is not ready, for people.
+    pub message: String,
+    /// The node's version.
+    pub kubelet: String,
+    /// `one://<vm id>` as the node has it.
+    pub node_provider: String,
+    /// Is the node ready?
+    pub ready: bool,
+}
