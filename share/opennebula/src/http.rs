@@ -23,6 +23,11 @@ pub struct HttpTransport {
     reply_limit: u64,
 }
 
+/// The log target that must stay below TRACE: there the HTTP library writes whole requests, sessions included.
+///
+/// [`HttpTransport`] sends nothing while a logger would show it. Set this target to `Off` where the logger is made.
+pub const WIRE_LOG_TARGET: &str = "ureq_proto";
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -148,6 +153,15 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn post(&self, body: &str) -> Result<String, TransportError> {
+        if log::log_enabled!(target: "ureq_proto::util", log::Level::Trace) {
+            let endpoint = self.endpoint.clone();
+            let source = "the log would show the session: turn off the log target ureq_proto".into();
+            return Err(TransportError::Unreachable {
+                endpoint,
+                sent: false,
+                source,
+            });
+        }
         let request = self
             .agent
             .post(&self.url)

@@ -7,7 +7,8 @@
 //! | quotes, newlines, `#`, `=`, `,` | yes | yes |
 //! | a value that ends in a backslash | no | yes |
 //! | `&` and `<` | yes, but API events of a hook lose them | yes |
-//! | `]]>`, carriage return, control characters | no | no |
+//! | `]]>`, carriage return, control characters, 10 MB | no | no |
+//! | names with `-` or `.` | no | yes |
 //!
 //! Both: blanks around a value are lost, names are upper-cased, vectors don't nest. JSON from [`json_for_cdata`] never
 //! holds what neither syntax can carry.

@@ -25,6 +25,9 @@ pub enum Problem {
     /// The value holds `]]>`. oned stores values in CDATA sections and does not split them.
     #[error("the value holds ]]>, which OpenNebula can't store: write > as \\u003e in JSON, or use base64")]
     CdataEnd,
+    /// The value has more than 10,000,000 bytes, which oned drops without a word.
+    #[error("the value is longer than the 10,000,000 bytes that OpenNebula can store")]
+    TooLong,
     /// The value ends in a backslash, which would escape the closing quote.
     #[error("the value ends in a backslash, which the plain syntax can't express: use the XML form")]
     FinalBackslash,
@@ -36,7 +39,7 @@ impl Template {
     /// # Errors
     /// An attribute has a name or a value that would not come back, see [`Problem`]. Nothing is written then.
     pub fn to_text(&self) -> Result<String, WriteError> {
-        self.check(|text| text.ends_with('\\').then_some(Problem::FinalBackslash))?;
+        self.check(Syntax::Plain)?;
         let mut out = String::new();
         for attribute in self {
             out.push_str(&attribute.name);
@@ -69,13 +72,13 @@ impl Template {
     /// # Errors
     /// An attribute has a name or a value that would not come back, see [`Problem`]. Nothing is written then.
     pub fn to_xml(&self, root: &str) -> Result<String, WriteError> {
-        if !is_name(root) {
+        if !Syntax::Plain.keeps_key(root) {
             return Err(WriteError {
                 attribute: root.into(),
                 problem: Problem::Name,
             });
         }
-        self.check(|_| None)?;
+        self.check(Syntax::Xml)?;
         let mut out = String::new();
         element_into(&mut out, root, |out| {
             for attribute in self {
@@ -94,46 +97,92 @@ impl Template {
         Ok(out)
     }
 
-    fn check(&self, syntax: impl Fn(&str) -> Option<Problem>) -> Result<(), WriteError> {
-        let problem_of = |text: &str| value_problem(text).or_else(|| syntax(text));
+    fn check(&self, syntax: Syntax) -> Result<(), WriteError> {
         for attribute in self {
             let name = &attribute.name;
-            if !is_name(name) || name.starts_with("XML") {
-                return Err(WriteError {
+            let refuse = |problem| {
+                Err(WriteError {
                     attribute: name.clone(),
-                    problem: Problem::Name,
-                });
+                    problem,
+                })
+            };
+            if !syntax.keeps_name(name) {
+                return refuse(Problem::Name);
             }
             match &attribute.value {
                 AttributeValue::Text(text) => {
-                    if let Some(problem) = problem_of(text) {
-                        return Err(WriteError {
-                            attribute: name.clone(),
-                            problem,
-                        });
+                    if let Some(problem) = syntax.problem(text) {
+                        return refuse(problem);
                     }
                 }
-                AttributeValue::Vector(pairs) => {
-                    for (index, (key, text)) in pairs.iter().enumerate() {
-                        let twice = pairs[..index].iter().any(|(earlier, _)| earlier == key);
-                        let problem = if !is_name(key) || twice {
-                            Some(Problem::Name)
-                        } else {
-                            problem_of(text)
-                        };
-                        if let Some(problem) = problem {
-                            return Err(WriteError {
-                                attribute: format!("{name}/{key}"),
-                                problem,
-                            });
-                        }
-                    }
-                }
+                AttributeValue::Vector(pairs) => check_pairs(name, pairs, syntax)?,
             }
         }
         Ok(())
     }
 }
+
+fn check_pairs(name: &str, pairs: &[(String, String)], syntax: Syntax) -> Result<(), WriteError> {
+    for (index, (key, text)) in pairs.iter().enumerate() {
+        let twice = pairs[..index].iter().any(|(earlier, _)| earlier == key);
+        let problem = if twice || !syntax.keeps_key(key) {
+            Some(Problem::Name)
+        } else {
+            syntax.problem(text)
+        };
+        if let Some(problem) = problem {
+            return Err(WriteError {
+                attribute: format!("{name}/{key}"),
+                problem,
+            });
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Syntax {
+    Plain,
+    Xml,
+}
+
+impl Syntax {
+    fn keeps_name(self, name: &str) -> bool {
+        self.keeps_key(name)
+            && !name.starts_with("XML")
+            && !name.bytes().any(|byte| byte.is_ascii_lowercase())
+    }
+
+    /// The XML form leaves keys of vectors as they are.
+    fn keeps_key(self, key: &str) -> bool {
+        let legal = |byte: u8| match byte {
+            b'A'..=b'Z' | b'0'..=b'9' | b'_' => true,
+            b'a'..=b'z' | b'-' | b'.' => self == Self::Xml,
+            _ => false,
+        };
+        key.bytes().all(legal)
+            && key
+                .bytes()
+                .next()
+                .is_some_and(|byte| byte == b'_' || byte.is_ascii_alphabetic())
+    }
+
+    fn problem(self, text: &str) -> Option<Problem> {
+        if let Some(char) = text.chars().find(|c| !is_xml_char(*c) || *c == '\r') {
+            return Some(Problem::Character(char));
+        }
+        if text.contains("]]>") {
+            return Some(Problem::CdataEnd);
+        }
+        if text.len() > MAX_VALUE {
+            return Some(Problem::TooLong);
+        }
+        (self == Self::Plain && text.ends_with('\\')).then_some(Problem::FinalBackslash)
+    }
+}
+
+/// Bytes. oned's XML library reads no longer text, and oned does not notice that nothing was stored.
+const MAX_VALUE: usize = 10_000_000;
 
 /// JSON that both syntaxes can carry: `>` and the two characters that XML lacks are written as `\u` escapes.
 pub fn json_for_cdata(value: &serde_json::Value) -> String {
@@ -143,18 +192,6 @@ pub fn json_for_cdata(value: &serde_json::Value) -> String {
         .replace('>', "\\u003e")
         .replace('\u{fffe}', "\\ufffe")
         .replace('\u{ffff}', "\\uffff")
-}
-
-fn value_problem(text: &str) -> Option<Problem> {
-    if let Some(char) = text.chars().find(|c| !is_xml_char(*c) || *c == '\r') {
-        return Some(Problem::Character(char));
-    }
-    text.contains("]]>").then_some(Problem::CdataEnd)
-}
-
-fn is_name(name: &str) -> bool {
-    let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    name.bytes().all(legal) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }
 
 fn quote_into(out: &mut String, text: &str) {
@@ -226,10 +263,11 @@ mod tests {
                 Problem::Name,
             ),
             (
-                [Attribute::text("A-B", "x")].into_iter().collect(),
-                "A-B",
+                [Attribute::text("A:B", "x")].into_iter().collect(),
+                "A:B",
                 Problem::Name,
             ),
+            (one(&"x".repeat(10_000_001)), "A", Problem::TooLong),
             (
                 [Attribute::text("", "x")].into_iter().collect(),
                 "",
@@ -260,6 +298,14 @@ mod tests {
         );
         assert!(one("ends in \\").to_xml("T").is_ok());
         assert!(one("x").to_xml("1").is_err());
+    }
+
+    #[test]
+    fn names_that_only_xml_keeps() {
+        let xml = "<T><A-B.C><![CDATA[1]]></A-B.C><V><key.x><![CDATA[2]]></key.x></V></T>";
+        let template = Template::parse_xml(xml).unwrap();
+        assert_eq!(template.to_xml("T").unwrap(), xml);
+        assert_eq!(template.to_text().unwrap_err().attribute, "A-B.C");
     }
 
     #[test]

@@ -265,7 +265,19 @@ fn every_recorded_request_and_answer() {
     for exchange in exchanges() {
         let result = replay(&exchange);
         match (exchange.answer(), result) {
-            (Response::Success { .. }, Ok(_)) => {}
+            (
+                Response::Success {
+                    value: Value::Int(id),
+                },
+                Ok(shown),
+            ) => {
+                assert!(
+                    shown == "()" || shown == id.to_string(),
+                    "{}: {shown}",
+                    exchange.name
+                );
+            }
+            (Response::Success { .. }, Ok(shown)) => assert_ne!(shown, "()", "{}", exchange.name),
             (
                 Response::Failure {
                     message,

@@ -4,10 +4,14 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod facts;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod unrecorded;
 #[cfg(test)]
 mod wire;
