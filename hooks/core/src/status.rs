@@ -58,6 +58,9 @@ pub struct Status {
     /// The guest command that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest_exec: Option<GuestExec>,
+    /// Number that the next guest command gets. A VM that shows a higher one has a command whose record was lost.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub commands: u64,
     /// The cluster's own credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
@@ -85,6 +88,10 @@ pub struct Status {
     /// Fields of later versions, kept as they are.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+}
+
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn one() -> u32 {
@@ -213,6 +220,15 @@ pub struct Group {
     /// Fingerprint of the script that was run last with success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<String>,
+    /// Was a script of it ever started? Until then Kubernetes knows nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub begun: bool,
+    /// How often commands failed while it was at rest.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_commands: u32,
+    /// When it was asked last while at rest, seconds since the epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asked: u64,
     /// What Kubernetes said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
@@ -301,6 +317,9 @@ pub struct Work {
     /// How often a command of it failed.
     #[serde(default)]
     pub attempts: u32,
+    /// It is not known how far it is: after a rebuild of the status, or after a failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsure: bool,
     /// The VMs that there were when it began; an upgrade replaces them all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub before: BTreeSet<u32>,
@@ -456,6 +475,7 @@ impl Status {
             node_groups: Vec::new(),
             next_group: 1,
             guest_exec: None,
+            commands: 0,
             credential: None,
             provisioned: false,
             kubeconfig: false,
@@ -509,7 +529,7 @@ impl Status {
     pub fn vm_ids(&self) -> BTreeSet<u32> {
         let router = self.control_plane.router.iter().flat_map(|r| r.vms.iter().map(|vm| vm.id));
         let seed = self.control_plane.seed.iter().filter_map(|s| s.vm);
-        self.groups().flat_map(|g| g.vms.iter().map(|vm| vm.id)).chain(router).chain(seed).collect()
+        self.groups().flat_map(|g| g.vms.iter().map(|vm| vm.id)).chain(router).chain(seed).chain(self.guest_exec.iter().map(|e| e.vm)).collect()
     }
 
     /// Adds a line of history.
@@ -590,10 +610,40 @@ impl Group {
             templates: BTreeMap::new(),
             work: None,
             applied: None,
+            begun: false,
+            failed_commands: 0,
+            asked: 0,
             probe: None,
             error: None,
             extra: BTreeMap::new(),
         }
+    }
+
+    /// How often commands for it failed in a row.
+    pub fn attempts(&self) -> u32 {
+        self.work.as_ref().map_or(self.failed_commands, |w| w.attempts)
+    }
+
+    /// Counts a command for it that failed.
+    pub fn count_attempt(&mut self) {
+        let count = match &mut self.work {
+            Some(work) => &mut work.attempts,
+            None => &mut self.failed_commands,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// Forgets commands that failed: one has worked.
+    pub fn reset_attempts(&mut self) {
+        self.failed_commands = 0;
+        if let Some(work) = &mut self.work {
+            work.attempts = 0;
+        }
+    }
+
+    /// Was a node added or removed since the group was last found settled?
+    pub fn nodes_changed(&self) -> bool {
+        !self.vms.iter().map(|vm| vm.id).eq(self.settled.iter().copied())
     }
 
     /// Is it the control plane?

@@ -53,11 +53,11 @@ pub fn may_upgrade(from: &str, to: &str, offered: &[String]) -> Result<(), Strin
     if new < old {
         return Err(format!("a cluster of {from} can't go back to {to}"));
     }
-    if new.major != old.major || new.minor > old.minor + 1 {
+    if new.major != old.major || new.minor > old.minor.saturating_add(1) {
         let step = offered
             .iter()
             .filter_map(|o| Version::parse(o))
-            .filter(|o| o.major == old.major && o.minor == old.minor + 1)
+            .filter(|o| o.major == old.major && Some(o.minor) == old.minor.checked_add(1))
             .max();
         let hint = step.map_or_else(String::new, |s| format!("; go to {s} first"));
         return Err(format!(

@@ -3,22 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oneks_driver::{Action as DriverAction, Image, Info, Invalid, Network, Placement, Role, Validation};
+use oneks_driver::{Action as DriverAction, Image, Info, Invalid, Network, Placement, Role, Validation, VmCondition};
 
 use crate::fingerprint;
 use crate::names::{CONTROL_PLANE_KEY, GROUPS_PER_CLUSTER};
-use crate::observed::{Cloud, Need};
+use crate::observed::{Cloud, Kind, Need, Vm};
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{driver_cluster, driver_group};
 use crate::profile::Catalog;
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Goal, Group, Placed, Refused, Status, Truth};
-use crate::version::may_upgrade;
+use crate::version::{Version, may_upgrade};
 
 /// Shortest and longest time between two looks at a SPEC that was refused, seconds. The cloud may have changed: an
 /// image came, a right was granted.
 const AGAIN: (u64, u64) = (30, 600);
+
+/// Greatest document id whose groups have ids of their own.
+const MAX_DOCUMENT: u32 = u32::MAX / GROUPS_PER_CLUSTER - 1;
 
 /// Kinds of objects that are created as the owner in every life.
 const CREATED: [&str; 3] = ["TEMPLATE", "VM", "VROUTER"];
@@ -27,13 +30,17 @@ const CREATED: [&str; 3] = ["TEMPLATE", "VM", "VROUTER"];
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     let text = context.desired.spec.unwrap_or_default();
     let print = fingerprint::of_text(text);
+    if context.desired.document > MAX_DOCUMENT {
+        let message = format!("document ids above {MAX_DOCUMENT} leave no room for group ids");
+        return refuse(context, status, print, "IdTooLarge", message, Look::Never);
+    }
     let spec = match Spec::parse(text) {
         Ok(spec) => spec,
         Err(_) if text.trim().is_empty() => {
             let message = "the document has no SPEC; write one to make this a cluster";
-            return refuse(context, status, print, "NoSpec", message.to_owned());
+            return refuse(context, status, print, "NoSpec", message.to_owned(), Look::Never);
         }
-        Err(errors) => return refuse(context, status, print, "InvalidSpec", list(errors)),
+        Err(errors) => return refuse(context, status, print, "InvalidSpec", list(errors), Look::Never),
     };
     if status.accepted.as_ref() == Some(&spec) {
         if status.placed.is_some() {
@@ -50,7 +57,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     }
     match check(context, status, &spec) {
         Verdict::Waiting => {}
-        Verdict::Refused(reason, errors) => refuse(context, status, print, reason, list(errors)),
+        Verdict::Refused(reason, errors) => refuse(context, status, print, reason, list(errors), Look::Again),
         Verdict::Good(accepted) => accept(context, status, spec, *accepted),
     }
 }
@@ -94,7 +101,14 @@ fn list(errors: Vec<Invalid>) -> String {
     text
 }
 
-fn refuse(context: &Context<'_>, status: &mut Status, print: String, reason: &str, message: String) {
+/// Can a SPEC that was refused become good by itself?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Again,
+    Never,
+}
+
+fn refuse(context: &Context<'_>, status: &mut Status, print: String, reason: &str, message: String, look: Look) {
     let count = match &status.refused {
         Some(r) if r.fingerprint == print => r.count.saturating_add(1),
         _ => 0,
@@ -102,7 +116,7 @@ fn refuse(context: &Context<'_>, status: &mut Status, print: String, reason: &st
     let known = status
         .refused
         .as_ref()
-        .is_some_and(|r| r.fingerprint == print && r.again > context.now);
+        .is_some_and(|r| r.fingerprint == print && (look == Look::Never || r.again > context.now));
     if !known {
         let pause = AGAIN.0.saturating_mul(1 << count.min(10)).min(AGAIN.1);
         status.refused = Some(Refused {
@@ -135,11 +149,18 @@ fn check(context: &mut Context<'_>, status: &Status, spec: &Spec) -> Verdict {
         context.need(Need::Catalog);
         return Verdict::Waiting;
     };
-    let goals = match goals(catalog, status, spec) {
+    // What is there already says how far a cluster is whose status was lost, and what numbers its groups have.
+    let catalog = catalog.clone();
+    let (vms, templates) = (context.all_vms(), context.all_templates());
+    if !vms || !templates {
+        return Verdict::Waiting;
+    }
+    let lives = status.accepted.is_none() && lives(context);
+    let goals = match goals(&catalog, status, spec, lives) {
         Ok(goals) => goals,
         Err(errors) => return Verdict::Refused("InvalidSpec", errors),
     };
-    if let Some(error) = version_error(status, spec, catalog) {
+    if let Some(error) = version_error(status, spec, &catalog) {
         return Verdict::Refused("VersionNotPossible", vec![invalid("kubernetes_version", error)]);
     }
     let info: Info = match context.ask(&spec.driver, DriverAction::Info) {
@@ -159,7 +180,7 @@ fn check(context: &mut Context<'_>, status: &Status, spec: &Spec) -> Verdict {
                 context.need(Need::Cloud);
                 return Verdict::Waiting;
             };
-            match place(spec, cloud, catalog) {
+            match place(spec, cloud, &catalog, lives) {
                 Ok((placement, images)) => Placed {
                     placement,
                     images,
@@ -178,14 +199,27 @@ fn check(context: &mut Context<'_>, status: &Status, spec: &Spec) -> Verdict {
     }
 }
 
+/// Is a control plane there, although the status knows nothing of it?
+fn lives(context: &Context<'_>) -> bool {
+    let alive = |vm: &&Vm| vm.condition != VmCondition::Ending;
+    let control_plane = |vm: &Vm| vm.tag.as_ref().is_some_and(|t| t.kind == Kind::ControlPlane);
+    context.vms().into_iter().filter(alive).any(control_plane)
+}
+
 /// What each group is to be, by its key; or all that is wrong with the choices.
-fn goals(catalog: &Catalog, status: &Status, spec: &Spec) -> Result<BTreeMap<String, Goal>, Vec<Invalid>> {
+fn goals(
+    catalog: &Catalog,
+    status: &Status,
+    spec: &Spec,
+    lives: bool,
+) -> Result<BTreeMap<String, Goal>, Vec<Invalid>> {
     let mut goals = BTreeMap::new();
     let mut errors = Vec::new();
     let same_version = status
         .accepted
         .as_ref()
         .is_some_and(|a| a.kubernetes_version == spec.kubernetes_version);
+    let keeps = same_version || lives;
     for (i, choice) in spec.choices().into_iter().enumerate() {
         let family = match catalog.family(choice.role, choice.family) {
             Ok(family) => family,
@@ -195,7 +229,7 @@ fn goals(catalog: &Catalog, status: &Status, spec: &Spec) -> Result<BTreeMap<Str
             }
         };
         // A version may be withdrawn from the offer while clusters of it live; their other fields still can change.
-        if !same_version && !family.supported_k8s_versions.contains(&spec.kubernetes_version) {
+        if !keeps && !family.supported_k8s_versions.contains(&spec.kubernetes_version) {
             let offered = family.supported_k8s_versions.join(", ");
             let message = format!(
                 "{} is not offered; choose one of {offered}",
@@ -246,32 +280,28 @@ fn version_error(status: &Status, spec: &Spec, catalog: &Catalog) -> Option<Stri
     let offered = catalog
         .family(Role::ControlPlane, &spec.control_plane.family)
         .map_or(&[][..], |f| f.supported_k8s_versions.as_slice());
-    // What counts is what runs, not what was asked for last: an upgrade that has not begun may be taken back.
-    let running = lowest_version(status).unwrap_or(&accepted.kubernetes_version);
-    let begun = status
-        .groups()
-        .any(|g| g.version.is_some() && g.version.as_deref() != Some(running))
-        || status.groups().any(|g| {
-            g.vms
-                .iter()
-                .any(|vm| vm.version.as_deref().is_some_and(|v| v != running))
-        })
-        || status.control_plane.work.is_some() && status.control_plane.state == GroupState::Upgrading;
-    if begun && spec.kubernetes_version == *running {
+    // What counts is what runs, not what was asked for last: an upgrade that no node has begun may be taken back.
+    let mut versions: Vec<&String> = status.groups().filter(|g| !g.removed).flat_map(versions).collect();
+    versions.sort_by_key(|v| Version::parse(v));
+    let lowest = versions.first().copied().unwrap_or(&accepted.kubernetes_version);
+    let highest = versions.last().copied().unwrap_or(&accepted.kubernetes_version);
+    if Version::parse(&spec.kubernetes_version) < Version::parse(highest) && lowest != highest {
         return Some(format!(
-            "the upgrade to {} has begun and can't be taken back; let it end or recover it",
-            accepted.kubernetes_version
+            "the upgrade to {highest} has begun and can't be taken back; let it end, or RECOVER it if it has failed"
         ));
     }
-    may_upgrade(running, &spec.kubernetes_version, offered).err()
+    may_upgrade(highest, &spec.kubernetes_version, offered)
+        .and_then(|()| may_upgrade(lowest, &spec.kubernetes_version, offered))
+        .err()
 }
 
-/// The lowest version that any group of the cluster runs.
-fn lowest_version(status: &Status) -> Option<&String> {
-    status
-        .groups()
-        .filter_map(|g| g.version.as_ref())
-        .min_by_key(|v| crate::version::Version::parse(v))
+/// The versions that nodes of a group may have.
+fn versions(group: &Group) -> Vec<&String> {
+    let goal = group.goal.as_ref().map(|g| &g.version);
+    let upgrades = matches!(group.state, GroupState::Upgrading | GroupState::UpgradingFailure);
+    let aimed = goal.filter(|_| group.version.is_none() || upgrades && group.nodes_changed());
+    let nodes = group.vms.iter().filter_map(|vm| vm.version.as_ref());
+    group.version.iter().chain(aimed).chain(nodes).collect()
 }
 
 fn ability_error(
@@ -300,7 +330,7 @@ fn ability_error(
 type Place = (Placement, BTreeMap<String, Image>);
 
 /// The preflight: are cluster, networks, datastore, images and rights there?
-fn place(spec: &Spec, cloud: &Cloud, catalog: &Catalog) -> Result<Place, (&'static str, Vec<Invalid>)> {
+fn place(spec: &Spec, cloud: &Cloud, catalog: &Catalog, lives: bool) -> Result<Place, (&'static str, Vec<Invalid>)> {
     let mut errors = Vec::new();
     let wanted = &spec.deployment;
     let Some(cluster) = &cloud.cluster else {
@@ -351,7 +381,7 @@ fn place(spec: &Spec, cloud: &Cloud, catalog: &Catalog) -> Result<Place, (&'stat
         .into_iter()
         .filter(|kind| !cloud.may_create.contains(*kind))
         .collect();
-    if !missing.is_empty() {
+    if !missing.is_empty() && !lives {
         let kinds: Vec<&str> = missing.into_iter().collect();
         let message = format!(
             "the owner may not create {}; an administrator can grant it: oneacl create \"@<group id> {}/* CREATE *\"",
@@ -467,20 +497,18 @@ fn enlist(context: &Context<'_>, status: &mut Status, spec: &Spec, goals: &BTree
             .any(|g| g.key == wanted.name && !g.removed)
         {
             // Its objects may be there already, if the status was lost; then they say its number.
-            let known = number_of(context, &wanted.name).filter(|n| {
-                status
-                    .node_groups
-                    .iter()
-                    .all(|g| g.id != context.names.group_id(*n))
-            });
-            let n = known.unwrap_or(status.next_group);
-            status.next_group = status.next_group.max(n.saturating_add(1));
+            let known = number_of(context, spec, &wanted.name);
+            let known = known.filter(|n| status.node_groups.iter().all(|g| g.id != context.names.group_id(*n)));
+            let n = known.unwrap_or_else(|| free_number(context, status));
             let uuid = context.names.group(&wanted.name);
-            status
-                .node_groups
-                .push(Group::new(context.names.group_id(n), &wanted.name, uuid));
+            let mut group = Group::new(context.names.group_id(n), &wanted.name, uuid);
+            // With objects of it there already, Kubernetes may have heard of it.
+            group.begun = known.is_some();
+            status.node_groups.push(group);
+            status.next_group = status.next_group.max(n.saturating_add(1));
         }
     }
+    enlist_remains(context, status);
     for group in &mut status.node_groups {
         group.target = goals.get(&group.key).cloned().filter(|_| !group.removed);
         if !spec.node_groups.iter().any(|g| g.name == group.key) {
@@ -489,23 +517,61 @@ fn enlist(context: &Context<'_>, status: &mut Status, spec: &Spec, goals: &BTree
     }
 }
 
+/// Lists groups that SPEC doesn't have but of which something is there: they were being removed when the status was
+/// lost.
+fn enlist_remains(context: &Context<'_>, status: &mut Status) {
+    let owner = context.desired.owner.uid;
+    let prefix = format!("{}-", context.names.cluster());
+    let templates = context.observed.templates.iter().flatten().filter(|t| t.uid == owner);
+    let by_template = templates.filter_map(|t| Some((t.tag.as_ref()?.group?, t.name.strip_prefix(&prefix)?)));
+    let vms = context.vms().into_iter().filter(|vm| vm.condition != VmCondition::Ending);
+    let by_vm = vms.filter_map(|vm| {
+        let tag = vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?;
+        Some((tag.group?, vm.name.strip_prefix(&prefix)?.rsplit_once('-')?.0))
+    });
+    for (id, key) in by_template.chain(by_vm) {
+        if number(context, id).is_none() || status.groups().any(|g| g.id == id) {
+            continue;
+        }
+        let mut group = Group::new(id, key, context.names.group(key));
+        group.removed = true;
+        group.begun = true;
+        status.node_groups.push(group);
+        let next = number(context, id).map_or(0, |n| n.saturating_add(1));
+        status.next_group = status.next_group.max(next);
+    }
+}
+
+/// The number of a group id, if it is a node group's of this cluster.
+fn number(context: &Context<'_>, id: u32) -> Option<u32> {
+    let n = id % GROUPS_PER_CLUSTER;
+    (id == context.names.group_id(n) && n > 0).then_some(n)
+}
+
+/// The number of a new group: the next one, or, after a thousand groups, one that is free again.
+fn free_number(context: &Context<'_>, status: &Status) -> u32 {
+    let free = |n: &u32| {
+        let id = context.names.group_id(*n);
+        status.groups().all(|g| g.id != id)
+    };
+    let next = status.next_group.clamp(1, GROUPS_PER_CLUSTER);
+    (next..GROUPS_PER_CLUSTER).chain(1..next).find(free).unwrap_or(GROUPS_PER_CLUSTER - 1)
+}
+
 /// The number of a group by the tags of its objects.
-fn number_of(context: &Context<'_>, key: &str) -> Option<u32> {
+fn number_of(context: &Context<'_>, spec: &Spec, key: &str) -> Option<u32> {
     let name = context.names.group(key);
     let owner = context.desired.owner.uid;
     let templates = context.observed.templates.iter().flatten();
     let by_template = templates
         .filter(|t| t.uid == owner && t.name == name)
         .find_map(|t| t.tag.as_ref()?.group);
+    // `web-a` is the group of a VM `web-a-x1`, not `web`.
+    let of = |key: &str, vm: &Vm| vm.name.starts_with(&format!("{}-", context.names.group(key)));
+    let longer = |vm: &Vm| spec.node_groups.iter().any(|g| g.name.len() > key.len() && of(&g.name, vm));
     let by_vm = || {
-        let prefix = format!("{name}-");
-        context
-            .vms()
-            .into_iter()
-            .filter(|vm| vm.name.starts_with(&prefix))
-            .find_map(|vm| vm.tag.as_ref()?.group)
+        let mut vms = context.vms().into_iter().filter(|vm| of(key, vm) && !longer(vm));
+        vms.find_map(|vm| vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?.group)
     };
-    let group = by_template.or_else(by_vm)?;
-    let n = group % GROUPS_PER_CLUSTER;
-    (group == context.names.group_id(n) && n > 0).then_some(n)
+    number(context, by_template.or_else(by_vm)?)
 }

@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     pub needs: Vec<Need>,
     pub actions: Vec<Action>,
     pub wanted: Vec<Wanted>,
+    /// What went wrong in this plan.
+    errors: Vec<LastError>,
     /// Until when nothing new is created, after calls that failed.
     backing_off: Option<u64>,
 }
@@ -47,6 +49,7 @@ impl<'a> Context<'a> {
             needs: Vec::new(),
             actions: Vec::new(),
             wanted: Vec::new(),
+            errors: Vec::new(),
             backing_off,
         }
     }
@@ -64,6 +67,21 @@ impl<'a> Context<'a> {
             self.need(Need::AllVms);
         }
         self.observed.all_vms
+    }
+
+    /// Was this VM looked for? If so, and it is not among those observed, it is gone.
+    pub fn in_view(&self, id: u32) -> bool {
+        self.observed.all_vms
+            || self.observed.looked_for.contains(&id)
+            || self.observed.vms.iter().any(|vm| vm.id == id)
+    }
+
+    /// Are the owner's VM templates in view? If not, asks for them.
+    pub fn all_templates(&mut self) -> bool {
+        if self.observed.templates.is_none() {
+            self.need(Need::Templates);
+        }
+        self.observed.templates.is_some()
     }
 
     /// Are the owner's routers in view? If not, asks for them.
@@ -118,42 +136,48 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Keeps what failed in this pass: the cause for users, and the back-off for the next pass.
-    pub fn settle_failures(&self, status: &mut Status) {
+    /// Keeps something that went wrong for the end of the plan.
+    pub fn blame(&mut self, error: LastError) {
+        self.errors.push(error);
+    }
+
+    /// Keeps what went wrong: the cause for users, and the back-off for the next pass.
+    pub fn settle_failures(&mut self, status: &mut Status) {
         // An object that is busy or gone is the ordinary course of things; the next look shows what became of it.
         let grave = |kind| !matches!(kind, FailureKind::WrongState | FailureKind::Gone);
-        let Some((action, failure)) = self.observed.failures.iter().rfind(|(_, f)| grave(f.kind)) else {
+        let failure = self.observed.failures.iter().rfind(|(_, f)| grave(f.kind));
+        if let Some((action, failure)) = failure {
+            self.errors.push(LastError {
+                reason: failure.kind.reason().to_owned(),
+                message: format!("could not {}: {}", action.summary(), failure.message),
+                object: action.object(),
+                since: self.now,
+            });
+            if status.retry.as_ref().is_none_or(|r| r.not_before <= self.now) {
+                let count = status.retry.as_ref().map_or(0, |r| r.count).saturating_add(1);
+                let pause = RETRY.0.saturating_mul(1 << (count - 1).min(10)).min(RETRY.1);
+                let not_before = self.now.saturating_add(pause);
+                status.retry = Some(Retry { count, not_before });
+            }
+        } else {
             let over = status.retry.as_ref().is_some_and(|r| r.not_before <= self.now);
-            if over && self.needs.is_empty() && !self.actions.iter().any(Action::creates) {
+            if over && !self.actions.iter().any(Action::creates) {
                 status.retry = None;
             }
+        }
+        // Of several errors that persist, the one that users were told stays: one that changed with every pass would
+        // be written with every pass.
+        let told = status.last_error.as_ref();
+        if self.errors.iter().any(|e| told.is_some_and(|t| same(t, e))) {
             return;
-        };
-        let error = LastError {
-            reason: failure.kind.reason().to_owned(),
-            message: format!("could not {}: {}", action.summary(), failure.message),
-            object: action.object(),
-            since: self.now,
-        };
-        remember(status, error);
-        if status.retry.as_ref().is_none_or(|r| r.not_before <= self.now) {
-            let count = status.retry.as_ref().map_or(0, |r| r.count).saturating_add(1);
-            let pause = RETRY.0.saturating_mul(1 << (count - 1).min(10)).min(RETRY.1);
-            status.retry = Some(Retry {
-                count,
-                not_before: self.now.saturating_add(pause),
-            });
+        }
+        if let Some(error) = self.errors.pop() {
+            status.note(error.since, format!("{}: {}", error.reason, error.message));
+            status.last_error = Some(error);
         }
     }
 }
 
-/// Keeps an error as the last one; the same error again keeps its time.
-pub(super) fn remember(status: &mut Status, error: LastError) {
-    let same = status.last_error.as_ref().is_some_and(|e| {
-        (&e.reason, &e.message, &e.object) == (&error.reason, &error.message, &error.object)
-    });
-    if !same {
-        status.note(error.since, format!("{}: {}", error.reason, error.message));
-        status.last_error = Some(error);
-    }
+fn same(a: &LastError, b: &LastError) -> bool {
+    (&a.reason, &a.message, &a.object) == (&b.reason, &b.message, &b.object)
 }

@@ -20,7 +20,7 @@ use crate::plan::converge::{
     self, Progress, begin, check_deadline, driver_cluster, driver_group, fail, refuse, time_limit, wait,
 };
 use crate::plan::delete;
-use crate::plan::node_group::{next_work, settle};
+use crate::plan::node_group::{next_work, retarget, settle};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{Credential, LastError, Router, Seed, Status};
@@ -43,10 +43,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec) 
         }
         GroupState::Provisioning | GroupState::Scaling | GroupState::Upgrading => {
             finish_seed(context, status);
-            if !check_deadline(context, status, id)
-                && converge::step(context, status, spec, id) == Progress::Settled
-            {
-                settle(context, &mut status.control_plane);
+            retarget(context, status, id);
+            if !check_deadline(context, status, id) {
+                work(context, status, spec);
             }
         }
         GroupState::Running | GroupState::Warning => {
@@ -54,6 +53,53 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec) 
             next_work(context, status, spec, id);
         }
         _ => {}
+    }
+}
+
+fn work(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
+    let id = status.control_plane.id;
+    match converge::step(context, status, spec, id) {
+        Progress::Settled => settle(&mut status.control_plane),
+        Progress::Carried => ascertain(context, status),
+        Progress::Working => {}
+    }
+}
+
+/// A control plane that was found running, and is not what SPEC wants, is resized and upgraded, in this order: nobody
+/// knows which of the two was under way when the status was lost.
+fn ascertain(context: &mut Context<'_>, status: &mut Status) {
+    let Some(can) = status.placed.as_ref().map(|p| p.capabilities) else {
+        return;
+    };
+    let group = &mut status.control_plane;
+    let asked = !can.guest || group.probe.is_some();
+    let (Some(goal), true) = (group.goal.clone(), asked && group.work.as_ref().is_some_and(|w| w.unsure)) else {
+        return;
+    };
+    let next = match group.state {
+        GroupState::Provisioning if can.resize_control_plane => GroupState::Scaling,
+        GroupState::Provisioning | GroupState::Scaling if can.upgrade => GroupState::Upgrading,
+        _ => return,
+    };
+    let runs = group.probe.as_ref().and_then(|p| p.observation.version.clone());
+    let limit = time_limit(next, &goal, 0);
+    let version = goal.version.clone();
+    begin(group, context.now, next, goal, limit);
+    if let Some(work) = &mut group.work {
+        work.unsure = true;
+    }
+    if let Some(runs) = runs
+        && let Err(why) = crate::version::may_upgrade(&runs, &version, &[])
+    {
+        let id = group.id;
+        group.version = Some(runs);
+        let error = LastError {
+            reason: "VersionNotPossible".to_owned(),
+            message: format!("{why}; correct kubernetes_version in SPEC, then RECOVER"),
+            object: None,
+            since: context.now,
+        };
+        fail(context, status, id, error);
     }
 }
 
@@ -78,6 +124,9 @@ fn start(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         // control plane beside the first.
         let limit = time_limit(GroupState::Provisioning, &goal, 0);
         begin(group, context.now, GroupState::Provisioning, goal, limit);
+        if let Some(work) = &mut group.work {
+            work.unsure = true;
+        }
         let router = context
             .observed
             .router(&context.names.router(), context.desired.owner.uid)
@@ -86,14 +135,11 @@ fn start(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
             found_router(context, status, &router);
         }
         status.note(context.now, "control plane found running");
-        converge::step(context, status, spec, context.names.group_id(0));
+        work(context, status, spec);
         return;
     }
-    // The deadline is known once the driver has said how long the seed may take.
-    begin(group, context.now, GroupState::Bootstrapping, goal, 0);
-    if let Some(work) = &mut group.work {
-        work.deadline = 0;
-    }
+    let limit = time_limit(GroupState::Bootstrapping, &goal, 0);
+    begin(group, context.now, GroupState::Bootstrapping, goal, limit);
     bootstrap(context, status, spec);
 }
 
@@ -112,9 +158,7 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
     let Some(plan) = ask(context, status, spec) else {
         return;
     };
-    if let Some(work) = &mut status.control_plane.work
-        && work.deadline == 0
-    {
+    if let Some(work) = &mut status.control_plane.work {
         let seed = plan.seed.as_ref().map_or(0, |s| s.total);
         work.deadline = work.started.saturating_add(seed).saturating_add(BOOTSTRAP_REST);
     }
@@ -160,10 +204,7 @@ fn provision(context: &mut Context<'_>, status: &mut Status, spec: &Spec, nodes:
     if nodes == Nodes::Cluster {
         status.note(context.now, "the control plane owns itself");
     }
-    let id = status.control_plane.id;
-    if converge::step(context, status, spec, id) == Progress::Settled {
-        settle(context, &mut status.control_plane);
-    }
+    work(context, status, spec);
 }
 
 fn ask(context: &mut Context<'_>, status: &mut Status, spec: &Spec) -> Option<Bootstrap> {
@@ -206,14 +247,15 @@ fn credential(context: &mut Context<'_>, status: &mut Status, plan: &Bootstrap) 
     if !texts.into_iter().any(|t| t.contains(secret::ONE_AUTH_BASE64)) {
         return true;
     }
-    let serial = status.credential.as_ref().map_or(1, |c| c.serial);
+    if status.credential.is_some() && seed_state(status) != DependencyState::Pending {
+        return true;
+    }
     let Some(valid) = &context.observed.credentials else {
-        if status.credential.is_some() && seed_state(status) != DependencyState::Pending {
-            return true;
-        }
         context.need(crate::observed::Need::Credentials);
         return false;
     };
+    let newest = || valid.iter().copied().max().unwrap_or(1);
+    let serial = status.credential.as_ref().map_or_else(newest, |c| c.serial);
     if valid.contains(&serial) {
         let issued = status.credential.as_ref().map_or(context.now, |c| c.issued);
         status.credential = Some(Credential { serial, issued });
@@ -260,6 +302,12 @@ fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan) {
                     id,
                 );
             }
+            _ if !context.all_routers() => {}
+            _ if remains(context) => {
+                // The seed of an earlier attempt is gone; what it has left would stand in the way of the next.
+                status.control_plane.teardown = true;
+                delete::bootstrap_gone(context, status);
+            }
             _ => {
                 wait(&mut status.control_plane, "making the seed VM");
                 context.act(Action::AllocateVm { vm: plan.vm.clone() });
@@ -297,6 +345,13 @@ fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan) {
     if !was_ready {
         judge_seed(context, status, plan, vm, report);
     }
+}
+
+/// Is there anything that only a seed can have led to?
+fn remains(context: &Context<'_>) -> bool {
+    let router = context.observed.router(&context.names.router(), context.desired.owner.uid);
+    let control_plane = |vm: &&Vm| vm.tag.as_ref().is_some_and(|t| t.kind == Kind::ControlPlane);
+    router.is_some() || context.vms().iter().any(control_plane)
 }
 
 /// Is the seed done, still at work, or has it failed?
@@ -370,7 +425,7 @@ fn judge_seed(
     wait(&mut status.control_plane, step);
 }
 
-fn seed_failed(context: &Context<'_>, status: &mut Status, reason: &str, message: String, vm: u32) {
+fn seed_failed(context: &mut Context<'_>, status: &mut Status, reason: &str, message: String, vm: u32) {
     if let Some(seed) = &mut status.control_plane.seed {
         seed.state = DependencyState::Failed;
     }
@@ -381,7 +436,7 @@ fn seed_failed(context: &Context<'_>, status: &mut Status, reason: &str, message
         since: context.now,
     };
     let id = status.control_plane.id;
-    fail(status, id, error);
+    fail(context, status, id, error);
 }
 
 /// Ends the seed once it has done its work. Never earlier: until then it holds the only copy of the cluster's objects.
@@ -394,6 +449,10 @@ fn finish_seed(context: &mut Context<'_>, status: &mut Status) {
     else {
         return;
     };
+    if seed.vm.is_some_and(|id| !context.in_view(id)) {
+        context.all_vms();
+        return;
+    }
     let vm = context.vms().into_iter().find(|vm| Some(vm.id) == seed.vm);
     match vm {
         Some(vm) if vm.condition != VmCondition::Ending => {
@@ -472,6 +531,8 @@ fn router(context: &mut Context<'_>, status: &mut Status, plan: &Bootstrap, seed
             Some(found),
         ) if found.vms.is_empty() => {
             let Some(template) = status.control_plane.templates.get(template).map(|t| t.id) else {
+                let text = format!("the driver names no VM template {template}, which its virtual router needs");
+                refuse(context, status, status.control_plane.id, "DriverFailed", text);
                 return;
             };
             wait(&mut status.control_plane, "making the VMs of the virtual router");
@@ -487,13 +548,16 @@ fn router(context: &mut Context<'_>, status: &mut Status, plan: &Bootstrap, seed
 }
 
 /// Notes a router, its VMs' ids come with their own events; the endpoint is its address in the public network.
-pub(super) fn found_router(context: &Context<'_>, status: &mut Status, found: &crate::observed::Router) {
+pub(super) fn found_router(context: &mut Context<'_>, status: &mut Status, found: &crate::observed::Router) {
     let since = status
         .control_plane
         .router
         .as_ref()
         .filter(|r| r.id == Some(found.id))
         .map_or(context.now, |r| r.since);
+    if found.vms.iter().any(|id| !context.in_view(*id)) {
+        context.all_vms();
+    }
     let vms = context
         .vms()
         .into_iter()

@@ -8,7 +8,7 @@ use oneks_driver::{
 use crate::action::{Action, Redacted};
 use crate::fingerprint;
 use crate::observed::{Need, Vm};
-use crate::plan::context::{Answer, Context, remember};
+use crate::plan::context::{Answer, Context};
 use crate::plan::guest::Wanted;
 use crate::spec::Spec;
 use crate::state::GroupState;
@@ -23,11 +23,17 @@ const PROBE_PAUSE: (u64, u64) = (20, 60);
 /// Seconds after which a group is asked although its VMs don't look as if it were settled.
 const PROBE_ANYWAY: u64 = 600;
 
+/// Seconds between two probes of a group at rest whose nodes have long not been ready. The sweep is their clock: a
+/// command that slept so long would keep others waiting.
+const RESTING_PAUSE: u64 = 300;
+
 /// How far a group is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Not there yet.
+    /// Its steps are not carried out yet.
     Working,
+    /// Its steps are carried out, but it is not what its goal says.
+    Carried,
     /// It is what its goal says.
     Settled,
 }
@@ -59,7 +65,8 @@ pub(super) fn driver_group(
         context.need(Need::Catalog);
         return Ok(None);
     };
-    let node_group = spec.node_groups.iter().find(|g| g.name == group.key);
+    // A group that is being removed may share its key with the one that comes after it.
+    let node_group = spec.node_groups.iter().find(|g| g.name == group.key && !group.removed);
     let choices = spec.choices();
     let position = spec
         .node_groups
@@ -130,6 +137,7 @@ pub(super) fn begin(group: &mut Group, now: u64, state: GroupState, goal: Goal, 
         deadline: now.saturating_add(seconds),
         attempts: 0,
         before: group.vms.iter().map(|vm| vm.id).collect(),
+        unsure: false,
         step: String::new(),
     });
 }
@@ -138,6 +146,7 @@ pub(super) fn begin(group: &mut Group, now: u64, state: GroupState, goal: Goal, 
 pub(super) fn time_limit(state: GroupState, goal: &Goal, from: u32) -> u64 {
     let nodes = u64::from(goal.replicas);
     match state {
+        GroupState::Bootstrapping => 3600,
         GroupState::Upgrading => 1800 + 1200 * nodes,
         GroupState::Scaling => 1200 + 300 * u64::from(goal.replicas.abs_diff(from)),
         GroupState::Deprovisioning => 1800,
@@ -153,33 +162,32 @@ pub(super) fn wait(group: &mut Group, step: impl Into<String>) {
 }
 
 /// Ends work as failed, with the cause.
-pub(super) fn fail(status: &mut Status, group_id: u32, error: LastError) {
-    let note = error.clone();
+pub(super) fn fail(context: &mut Context<'_>, status: &mut Status, group_id: u32, error: LastError) {
+    context.blame(error.clone());
     let Some(group) = group_mut(status, group_id) else {
         return;
     };
     group.state = group.state.failed();
     group.work = None;
     group.error = Some(error);
-    remember(status, note);
 }
 
 /// Ends work whose time is over. The cause is the last thing that went wrong, or what it waited for.
-pub(super) fn check_deadline(context: &Context<'_>, status: &mut Status, group_id: u32) -> bool {
+pub(super) fn check_deadline(context: &mut Context<'_>, status: &mut Status, group_id: u32) -> bool {
     let Some(group) = group_mut(status, group_id) else {
         return false;
     };
     let Some(work) = group
         .work
         .clone()
-        .filter(|w| w.deadline != 0 && w.deadline <= context.now)
+        .filter(|w| w.deadline <= context.now)
     else {
         return false;
     };
     let minutes = work.deadline.saturating_sub(work.started) / 60;
     let key = group.key.clone();
     let waited = if work.step.is_empty() {
-        "its first step".to_owned()
+        "waiting for its first step".to_owned()
     } else {
         work.step
     };
@@ -190,11 +198,13 @@ pub(super) fn check_deadline(context: &Context<'_>, status: &mut Status, group_i
         .map_or_else(String::new, |e| format!("; last error: {}", e.message));
     let error = LastError {
         reason: "DeadlineExceeded".to_owned(),
-        message: format!("group {key} was not done within {minutes} minutes; it was {waited}{cause}"),
+        message: format!(
+            "group {key} was not done within {minutes} minutes; it was {waited}{cause}; RECOVER tries again"
+        ),
         object: None,
         since: context.now,
     };
-    fail(status, group_id, error);
+    fail(context, status, group_id, error);
     true
 }
 
@@ -255,11 +265,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         return Progress::Working;
     }
     if group.state == GroupState::Deprovisioning {
-        return if group.vms.is_empty() {
-            Progress::Settled
-        } else {
-            Progress::Working
-        };
+        return gone(context, status, group_id, &steps.obsolete_templates);
     }
     if group.is_control_plane() && !status.kubeconfig && !kubeconfig(context, status, spec, &cluster, &asked)
     {
@@ -274,12 +280,35 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         cluster,
         group: asked,
     };
-    observe(context, status, spec, group_id, question, probe)
+    match observe(context, status, spec, group_id, question, probe) {
+        Progress::Settled if !obsolete(context, status, group_id, &steps.obsolete_templates) => Progress::Carried,
+        progress => progress,
+    }
+}
+
+/// Is a group that was removed gone, templates and all? They go when no VM is left that could be made from them.
+fn gone(context: &mut Context<'_>, status: &mut Status, group_id: u32, templates: &[String]) -> Progress {
+    if !context.all_vms() {
+        return Progress::Carried;
+    }
+    let Some(group) = group_mut(status, group_id) else {
+        return Progress::Carried;
+    };
+    if !group.vms.is_empty() {
+        let text = format!("waiting for {} virtual machines to end", group.vms.len());
+        wait(group, text);
+        return Progress::Carried;
+    }
+    if obsolete(context, status, group_id, templates) {
+        Progress::Settled
+    } else {
+        Progress::Carried
+    }
 }
 
 /// A driver's refusal in mid-life: kept as the cause, and tried again until the deadline.
 pub(super) fn refuse(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     status: &mut Status,
     group_id: u32,
     reason: &str,
@@ -290,15 +319,12 @@ pub(super) fn refuse(
     };
     wait(group, format!("stopped by the driver: {message}"));
     let object = Some(format!("group {}", group.key));
-    remember(
-        status,
-        LastError {
-            reason: reason.to_owned(),
-            message,
-            object,
-            since: context.now,
-        },
-    );
+    context.blame(LastError {
+        reason: reason.to_owned(),
+        message,
+        object,
+        since: context.now,
+    });
 }
 
 /// Carries out a driver's steps. True if all of them are done.
@@ -339,12 +365,7 @@ fn carry_out(context: &mut Context<'_>, status: &mut Status, group_id: u32, step
     if !done {
         return false;
     }
-    if let Some(script) = &steps.script
-        && !script_done(context, status, group_id, script)
-    {
-        return false;
-    }
-    obsolete(context, status, group_id, &steps.obsolete_templates)
+    steps.script.as_ref().is_none_or(|script| script_done(context, status, group_id, script))
 }
 
 /// Runs a script once; true if it was run with success.
@@ -356,7 +377,7 @@ fn script_done(context: &mut Context<'_>, status: &mut Status, group_id: u32, sc
     if group.applied.as_ref() == Some(&print) {
         return true;
     }
-    let attempts = group.work.as_ref().map_or(0, |w| w.attempts);
+    let attempts = group.attempts();
     wait(group, "waiting for a control-plane node to carry out the change");
     let delay = if attempts == 0 {
         0
@@ -429,20 +450,20 @@ pub(super) fn templates(
     done
 }
 
-/// Removes VM templates that are no longer needed. True if they are gone.
+/// Removes VM templates that nothing is made from any more. True if they are gone.
 fn obsolete(context: &mut Context<'_>, status: &mut Status, group_id: u32, names: &[String]) -> bool {
     let owner = context.desired.owner.uid;
     if names.is_empty() {
-        return true;
-    }
-    // They go last, when no VM is left that could be made from them.
-    if group_mut(status, group_id).is_none_or(|g| !g.vms.is_empty()) {
         return true;
     }
     let Some(seen) = &context.observed.templates else {
         context.need(Need::Templates);
         return false;
     };
+    if let Some(group) = group_mut(status, group_id) {
+        group.templates.retain(|name, _| !names.contains(name));
+        wait(group, "removing VM templates");
+    }
     let mut done = true;
     for template in seen.iter().filter(|t| t.uid == owner && names.contains(&t.name)) {
         context.act(Action::DeleteTemplate {
@@ -472,7 +493,7 @@ fn kubeconfig(
     if guest {
         if let Answer::Given(script) = ask_script(context, status, spec, id, question) {
             wait(&mut status.control_plane, "waiting for the kubeconfig");
-            let attempts = status.control_plane.work.as_ref().map_or(0, |w| w.attempts);
+            let attempts = status.control_plane.attempts();
             let delay = if attempts == 0 { 0 } else { 20 };
             context.wanted.push(Wanted {
                 purpose: Purpose::Kubeconfig,
@@ -487,15 +508,21 @@ fn kubeconfig(
     match context.ask::<Kubeconfig>(&spec.driver, question) {
         Answer::Waiting => {}
         Answer::Given(answer) => {
-            context.act(Action::StoreKubeconfig {
-                text: Redacted::new(answer.kubeconfig),
-            });
-            status.kubeconfig = true;
-            return true;
+            status.kubeconfig = store(context, answer);
+            return status.kubeconfig;
         }
         Answer::Refused(e) => refuse(context, status, id, &e.reason, e.message),
     }
     false
+}
+
+/// Stores a kubeconfig. False if that has failed in this pass already.
+pub(super) fn store(context: &mut Context<'_>, answer: Kubeconfig) -> bool {
+    let text = Redacted::new(answer.kubeconfig);
+    let action = Action::StoreKubeconfig { text };
+    let failed = context.observed.failure(&action).is_some();
+    context.act(action);
+    !failed
 }
 
 fn ask_script(
@@ -541,7 +568,7 @@ pub(super) fn observe(
         let Some(group) = group_mut(status, group_id) else {
             return Progress::Working;
         };
-        group.ready = seen.ready;
+        note_nodes(group, &seen);
         if seen.settled {
             return Progress::Settled;
         }
@@ -549,7 +576,7 @@ pub(super) fn observe(
             .message
             .unwrap_or_else(|| format!("{} of {} nodes run", seen.ready, group.want));
         wait(group, text);
-        return Progress::Working;
+        return Progress::Carried;
     }
     let Some(group) = group_mut(status, group_id) else {
         return Progress::Working;
@@ -561,12 +588,20 @@ pub(super) fn observe(
     {
         return Progress::Settled;
     }
-    let started = group.work.as_ref().map_or(now, |w| w.started);
+    let resting = group.work.is_none();
+    let began = group.error.as_ref().map_or(now, |e| e.since);
+    let started = group.work.as_ref().map_or(began, |w| w.started);
     let last = group.probe.as_ref().map_or(started, |p| p.at);
-    if let Some(reason) = not_settled_by_vms(group) {
+    let unsure = group.work.as_ref().is_some_and(|w| w.unsure);
+    let unasked = unsure && group.probe.is_none();
+    if let Some(reason) = not_settled_by_vms(group).filter(|_| !unasked) {
+        // A node that came by itself has an id that nobody knows yet.
+        if !context.all_vms() {
+            return Progress::Carried;
+        }
         wait(group, reason);
         if now.saturating_sub(last) < PROBE_ANYWAY {
-            return Progress::Working;
+            return Progress::Carried;
         }
     } else if let Some(probe) = &fresh {
         let text = probe.observation.message.clone();
@@ -576,8 +611,12 @@ pub(super) fn observe(
     } else {
         wait(group, "waiting for Kubernetes to say that the nodes are ready");
     }
-    let attempts = group.work.as_ref().map_or(0, |w| w.attempts);
-    let delay = if fresh.is_none() && attempts == 0 {
+    let attempts = group.attempts();
+    let idle = resting && now.saturating_sub(started) >= PROBE_ANYWAY;
+    if idle && now.saturating_sub(last.max(group.asked)) < RESTING_PAUSE {
+        return Progress::Carried;
+    }
+    let delay = if idle || fresh.is_none() && attempts == 0 {
         0
     } else {
         probe_pause(now, started)
@@ -591,7 +630,18 @@ pub(super) fn observe(
             delay,
         });
     }
-    Progress::Working
+    Progress::Carried
+}
+
+/// Notes what is known about single nodes.
+pub(super) fn note_nodes(group: &mut Group, seen: &Observation) {
+    group.ready = seen.ready;
+    for vm in &mut group.vms {
+        if let Some(node) = seen.nodes.iter().find(|n| n.vm == Some(vm.id) || n.name == vm.name) {
+            vm.ready = Some(node.ready);
+            vm.version.clone_from(&node.version);
+        }
+    }
 }
 
 /// The pause grows with the time that the work has taken: a node that needs ten minutes isn't asked thirty times.
@@ -613,7 +663,7 @@ fn not_settled_by_vms(group: &Group) -> Option<String> {
     }
     let work = group.work.as_ref()?;
     let old = group.vms.iter().filter(|vm| work.before.contains(&vm.id)).count();
-    if group.state == GroupState::Upgrading && old > 0 {
+    if group.state == GroupState::Upgrading && !work.unsure && old > 0 {
         return Some(format!(
             "waiting for {old} nodes of the old version to be replaced"
         ));

@@ -8,9 +8,9 @@ use oneks_driver::VmCondition;
 use crate::action::Action;
 use crate::names::Names;
 use crate::observed::{Kind, Need, Observed, Vm};
-use crate::plan::context::{Context, remember};
+use crate::plan::context::Context;
 use crate::plan::recover;
-use crate::state::{ClusterState, GroupState};
+use crate::state::GroupState;
 use crate::status::{Deletion, LastError, Status, Truth};
 
 /// Seconds after which a deletion counts as failed. It goes on all the same, with each event and sweep.
@@ -116,7 +116,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
             object: None,
             since: now,
         };
-        remember(status, error);
+        context.blame(error);
         if let Some(deletion) = &mut status.deletion {
             deletion.failed = true;
         }
@@ -134,7 +134,6 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
         return;
     }
     let Some(step) = step else {
-        status.state = ClusterState::Done;
         context.act(Action::DeleteDocument);
         set_step(status, "nothing is left; deleting the document".to_owned(), now);
         return;

@@ -5,13 +5,13 @@
 
 use oneks_driver::{Action as DriverAction, Kubeconfig, Observation, Output, Script};
 
-use crate::action::{Action, Redacted};
+use crate::action::Action;
 use crate::names::CommandToken;
-use crate::observed::{Kind, Progress as CommandProgress, Vm};
-use crate::plan::context::{Answer, Context, remember};
-use crate::plan::converge::{driver_cluster, driver_group, group_mut, refuse};
+use crate::observed::{FailureKind, Kind, Progress as CommandProgress, Vm};
+use crate::plan::context::{Answer, Context};
+use crate::plan::converge::{driver_cluster, driver_group, group_mut, note_nodes, refuse, store};
 use crate::spec::Spec;
-use crate::status::{GuestExec, LastError, Probe, Purpose, Status};
+use crate::status::{Group, GuestExec, LastError, Probe, Purpose, Status};
 
 /// Seconds on top of a script's own limit: the hypervisor's agent reports every few seconds, and events may be late.
 const GRACE: u64 = 60;
@@ -30,11 +30,84 @@ pub(super) struct Wanted {
     pub delay: u64,
 }
 
+/// Seconds that a command gets whose record was lost, and with it its limit.
+const ADOPTED: u64 = 600;
+
+/// Takes up commands whose record was lost with a STATUS that was not written, and ends those that were given up.
+fn strays(context: &mut Context<'_>, status: &mut Status) {
+    for vm in context.vms() {
+        let Some((token, progress)) = vm.command.as_ref().and_then(|c| Some((c.token.as_ref()?, c.progress))) else {
+            continue;
+        };
+        let text = token.to_string();
+        let recorded = status.guest_exec.as_ref().is_some_and(|e| e.token == text && e.vm == vm.id);
+        if token.cluster != context.desired.document || recorded {
+            continue;
+        }
+        let executing = progress == CommandProgress::Executing;
+        if token.serial < status.commands {
+            if executing && vm.steady {
+                context.act(Action::CancelExec { vm: vm.id });
+            }
+            continue;
+        }
+        let Some((purpose, id, script)) = parts(&token.purpose) else {
+            continue;
+        };
+        let Some(group) = group_mut(status, id) else {
+            continue;
+        };
+        if purpose == Purpose::Apply {
+            // What it has changed is not known; the wanted script is run again.
+            group.begun = true;
+            group.applied = None;
+        }
+        if executing && status.guest_exec.is_none() {
+            status.guest_exec = Some(GuestExec {
+                vm: vm.id,
+                group: id,
+                purpose,
+                token: text,
+                script,
+                issued: context.now,
+                deadline: context.now.saturating_add(ADOPTED),
+            });
+        }
+        if !executing || status.guest_exec.as_ref().is_some_and(|e| e.vm == vm.id) {
+            status.commands = token.serial.saturating_add(1);
+        }
+    }
+}
+
+/// The parts of a token's purpose: `apply-24001-0123456789abcdef`.
+fn parts(text: &str) -> Option<(Purpose, u32, String)> {
+    let mut parts = text.splitn(3, '-');
+    let purpose = parts.next()?;
+    let all = [Purpose::Kubeconfig, Purpose::Apply, Purpose::Probe, Purpose::Rotate];
+    let purpose = all.into_iter().find(|p| p.as_str() == purpose)?;
+    Some((purpose, parts.next()?.parse().ok()?, parts.next()?.to_owned()))
+}
+
 /// Takes the result of the command that is under way, if there is one.
 pub(super) fn collect(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
+    strays(context, status);
     let Some(exec) = status.guest_exec.clone() else {
         return;
     };
+    if let Some(kind) = start_failed(context, &exec) {
+        match kind {
+            // It may have been started all the same; the next look shows it.
+            FailureKind::Unreachable => {}
+            // The node is busy with something else for a moment.
+            FailureKind::WrongState => status.guest_exec = None,
+            _ => lost(context, status, &exec, "it could not be started"),
+        }
+        return;
+    }
+    if !context.in_view(exec.vm) {
+        context.all_vms();
+        return;
+    }
     let vm = context.vms().into_iter().find(|vm| vm.id == exec.vm);
     let Some(vm) = vm.filter(|vm| vm.condition == oneks_driver::VmCondition::Running) else {
         return lost(context, status, &exec, "the VM stopped running");
@@ -65,7 +138,7 @@ pub(super) fn collect(context: &mut Context<'_>, status: &mut Status, spec: &Spe
 }
 
 /// A command without a result: the next attempt goes to another node, if there is one.
-fn lost(context: &Context<'_>, status: &mut Status, exec: &GuestExec, why: &str) {
+fn lost(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, why: &str) {
     status.guest_exec = None;
     let message = format!(
         "the {} command in VM {} gave no result: {why}",
@@ -75,20 +148,26 @@ fn lost(context: &Context<'_>, status: &mut Status, exec: &GuestExec, why: &str)
     blame(context, status, exec, "GuestCommandLost", message);
 }
 
-fn blame(context: &Context<'_>, status: &mut Status, exec: &GuestExec, reason: &str, message: String) {
-    if let Some(work) = group_mut(status, exec.group).and_then(|g| g.work.as_mut()) {
-        work.attempts = work.attempts.saturating_add(1);
+fn blame(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, reason: &str, message: String) {
+    if let Some(group) = group_mut(status, exec.group) {
+        group.count_attempt();
     }
     let object = Some(format!("VM {}", exec.vm));
-    remember(
-        status,
-        LastError {
-            reason: reason.to_owned(),
-            message,
-            object,
-            since: context.now,
-        },
-    );
+    context.blame(LastError {
+        reason: reason.to_owned(),
+        message,
+        object,
+        since: context.now,
+    });
+}
+
+/// Why the command could not be started, if it was in this pass.
+fn start_failed(context: &Context<'_>, exec: &GuestExec) -> Option<FailureKind> {
+    let ours = |command: &str| CommandToken::of_command(command).is_some_and(|t| t.to_string() == exec.token);
+    context.observed.failures.iter().find_map(|(action, failure)| match action {
+        Action::Exec { vm, command, .. } if *vm == exec.vm && ours(command) => Some(failure.kind),
+        _ => None,
+    })
 }
 
 fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &GuestExec, output: &Output) {
@@ -97,9 +176,7 @@ fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &
         if output.return_code == 0 {
             if let Some(group) = group_mut(status, exec.group) {
                 group.applied = Some(exec.script.clone());
-                if let Some(work) = &mut group.work {
-                    work.attempts = 0;
-                }
+                group.reset_attempts();
             }
             return;
         }
@@ -142,13 +219,8 @@ fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &
             match context.ask::<Kubeconfig>(&spec.driver, question) {
                 Answer::Waiting => return,
                 Answer::Given(answer) => {
-                    context.act(Action::StoreKubeconfig {
-                        text: Redacted::new(answer.kubeconfig),
-                    });
-                    status.kubeconfig = true;
-                    if let Some(work) = &mut status.control_plane.work {
-                        work.attempts = 0;
-                    }
+                    status.kubeconfig = store(context, answer);
+                    status.control_plane.reset_attempts();
                 }
                 Answer::Refused(e) => blame(context, status, exec, &e.reason, e.message),
             }
@@ -170,30 +242,18 @@ fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &
     status.guest_exec = None;
 }
 
-fn probed(context: &Context<'_>, status: &mut Status, exec: &GuestExec, observation: Observation) {
+fn probed(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, observation: Observation) {
     let now = context.now;
     let Some(group) = group_mut(status, exec.group) else {
         return;
     };
-    group.ready = observation.ready;
-    for vm in &mut group.vms {
-        if let Some(node) = observation
-            .nodes
-            .iter()
-            .find(|n| n.vm == Some(vm.id) || n.name == vm.name)
-        {
-            vm.ready = Some(node.ready);
-            vm.version.clone_from(&node.version);
-        }
-    }
+    note_nodes(group, &observation);
     group.probe = Some(Probe {
         at: now,
         of: exec.script.clone(),
         observation,
     });
-    if let Some(work) = &mut group.work {
-        work.attempts = 0;
-    }
+    group.reset_attempts();
 }
 
 /// The last line that says something; that is where tools put the cause.
@@ -230,8 +290,8 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
     };
     let token = CommandToken {
         cluster: context.desired.document,
-        purpose: format!("{}-{}", wanted.purpose.as_str(), wanted.group),
-        serial: status.rev,
+        purpose: format!("{}-{}-{}", wanted.purpose.as_str(), wanted.group, wanted.of),
+        serial: status.commands,
     };
     let script = if wanted.delay == 0 {
         wanted.script.text.clone()
@@ -243,9 +303,18 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
         command: token.command(),
         script,
     };
-    if context.observed.failure(&action).is_some() {
-        return;
+    if let Some(group) = group_mut(status, wanted.group) {
+        match wanted.purpose {
+            // From now on, until it has ended well, nobody knows what the cluster was told.
+            Purpose::Apply => {
+                group.begun = true;
+                group.applied = None;
+            }
+            Purpose::Probe => group.asked = if group.work.is_none() { context.now } else { 0 },
+            Purpose::Kubeconfig | Purpose::Rotate => {}
+        }
     }
+    status.commands = status.commands.saturating_add(1);
     context.act(action);
     let limit = wanted
         .script
@@ -264,13 +333,15 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
 }
 
 /// A control-plane node that can take a command. After a failure the next one gets its turn.
-fn node(context: &Context<'_>, status: &Status, group: u32) -> Option<u32> {
+fn node(context: &mut Context<'_>, status: &Status, group: u32) -> Option<u32> {
     let free = |vm: &&Vm| {
         let busy = vm
             .command
             .as_ref()
             .is_some_and(|c| c.progress == CommandProgress::Executing);
-        vm.steady && !busy
+        let failed = context.observed.failures.iter();
+        let refused = failed.filter(|(a, _)| matches!(a, Action::Exec { vm: id, .. } if *id == vm.id)).count();
+        vm.steady && !busy && refused == 0
     };
     let nodes: Vec<u32> = context
         .vms()
@@ -279,14 +350,11 @@ fn node(context: &Context<'_>, status: &Status, group: u32) -> Option<u32> {
         .filter(free)
         .map(|vm| vm.id)
         .collect();
-    let attempts = status
-        .groups()
-        .find(|g| g.id == group)
-        .and_then(|g| g.work.as_ref())
-        .map_or(0, |w| w.attempts);
+    let attempts = status.groups().find(|g| g.id == group).map_or(0, Group::attempts);
     if nodes.is_empty() {
-        None
-    } else {
-        nodes.get(attempts as usize % nodes.len()).copied()
+        // The first nodes come by themselves: nobody knows their ids.
+        context.all_vms();
+        return None;
     }
+    nodes.get(attempts as usize % nodes.len()).copied()
 }

@@ -9,12 +9,11 @@ use crate::plan::control_plane::found_router;
 use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut, observe};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
-use crate::status::{GroupVm, LastError, Status};
+use crate::status::{Group, GroupVm, LastError, Status};
 
 /// Notes the VMs that are in view. What is not in view and was not looked for stays as it was noted.
 pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
     let vms = context.vms();
-    let complete = context.observed.all_vms;
     let ids: Vec<u32> = status.groups().map(|g| g.id).collect();
     for id in ids {
         let Some(group) = group_mut(status, id) else {
@@ -41,27 +40,25 @@ pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
                 }
             }
         }
-        if !complete {
-            let seen = |id: u32| context.observed.vms.iter().any(|vm| vm.id == id);
-            now.extend(group.vms.iter().filter(|vm| !seen(vm.id)).cloned());
-            now.sort_by_key(|vm| vm.id);
-        }
+        now.extend(group.vms.iter().filter(|vm| !context.in_view(vm.id)).cloned());
+        now.sort_by_key(|vm| vm.id);
         group.vms = now;
     }
     refresh_router(context, status);
 }
 
 fn refresh_router(context: &mut Context<'_>, status: &mut Status) {
+    let owner = context.desired.owner.uid;
+    let known = status.control_plane.router.as_ref().and_then(|r| r.id);
+    let by_id = |id: u32| context.observed.routers.iter().flatten().find(|r| r.id == id && r.uid == owner);
+    // One that was made anew bears the same name.
+    let found = known.and_then(by_id).or_else(|| context.observed.router(&context.names.router(), owner));
+    if let Some(found) = found.cloned() {
+        return found_router(context, status, &found);
+    }
     let Some(mut router) = status.control_plane.router.clone() else {
         return;
     };
-    if let Some(found) = router
-        .id
-        .and_then(|id| context.observed.routers.as_ref()?.iter().find(|r| r.id == id))
-    {
-        let found = found.clone();
-        return found_router(context, status, &found);
-    }
     let Some(id) = router.id else { return };
     if context.observed.routers.is_some() {
         // It is nobody's fault but somebody's deed: gone by hand.
@@ -76,11 +73,8 @@ fn refresh_router(context: &mut Context<'_>, status: &mut Status) {
             vms.push(group_vm(vm));
         }
     }
-    if !context.observed.all_vms {
-        let seen = |id: u32| context.observed.vms.iter().any(|vm| vm.id == id);
-        vms.extend(router.vms.iter().filter(|vm| !seen(vm.id)).cloned());
-        vms.sort_by_key(|vm| vm.id);
-    }
+    vms.extend(router.vms.iter().filter(|vm| !context.in_view(vm.id)).cloned());
+    vms.sort_by_key(|vm| vm.id);
     let runs = vms.iter().any(|vm| vm.condition == VmCondition::Running);
     let was_gone = router.state == DependencyState::Gone;
     router.state = if runs {
@@ -106,10 +100,19 @@ pub(super) fn group_vm(vm: &Vm) -> GroupVm {
     }
 }
 
+/// While a cluster is paused: says how the groups are, and does nothing.
+pub(super) fn watch(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
+    let resting = |g: &&Group| matches!(g.state, GroupState::Running | GroupState::Warning);
+    let ids: Vec<u32> = status.groups().filter(resting).map(|g| g.id).collect();
+    for id in ids {
+        step(context, status, spec, id);
+    }
+}
+
 /// RUNNING or WARNING?
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
     let now = context.now;
-    let router = router_trouble(context, status);
+    let router = if status.control_plane.id == id { router_trouble(context, status) } else { None };
     let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
     let Some(group) = group_mut(status, id) else {
         return;
@@ -121,16 +124,21 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         context.all_vms();
         return;
     }
-    if trouble.is_none() && group.is_control_plane() {
+    if trouble.is_some() {
+        // A node that comes back has to be asked for again: that its VM runs doesn't make it ready.
+        group.settled.clear();
+        group.probe = None;
+    } else {
         trouble = router;
     }
-    let ids = group.vms.iter().map(|vm| vm.id).collect();
-    if trouble.is_none() && group.settled != ids {
+    if trouble.is_none() && (group.nodes_changed() || group.vms.is_empty() != group.settled.is_empty()) {
         if guest {
             match ask_again(context, status, spec, id) {
                 Some(Progress::Settled) => {}
-                Some(Progress::Working) => {
-                    trouble = Some(("NodeNotReady", "new nodes are not ready yet".to_owned(), None));
+                Some(_) => {
+                    let said = group_mut(status, id).and_then(|g| g.probe.as_ref()?.observation.message.clone());
+                    let text = said.unwrap_or_else(|| "Kubernetes has not said yet that the nodes are ready".to_owned());
+                    trouble = Some(("NodeNotReady", text, None));
                 }
                 None => return,
             }
@@ -148,6 +156,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         None => {
             group.state = GroupState::Running;
             group.error = None;
+            group.asked = 0;
             if !guest {
                 group.ready = goal.replicas;
             }
@@ -172,7 +181,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
 
 type Trouble = (&'static str, String, Option<String>);
 
-fn running(group: &crate::status::Group) -> usize {
+fn running(group: &Group) -> usize {
     group
         .vms
         .iter()
@@ -181,7 +190,7 @@ fn running(group: &crate::status::Group) -> usize {
 }
 
 /// What is wrong with the VMs of a group.
-fn vm_trouble(context: &Context<'_>, group: &crate::status::Group, want: u32) -> Option<Trouble> {
+fn vm_trouble(context: &Context<'_>, group: &Group, want: u32) -> Option<Trouble> {
     let state = |id: u32| context.observed.vms.iter().find(|vm| vm.id == id);
     for vm in &group.vms {
         let seen = state(vm.id);
@@ -226,19 +235,27 @@ fn vm_trouble(context: &Context<'_>, group: &crate::status::Group, want: u32) ->
 }
 
 fn router_trouble(context: &mut Context<'_>, status: &mut Status) -> Option<Trouble> {
-    let router = status.control_plane.router.as_ref()?;
-    let id = router.id?;
+    let Some((router, id)) = status.control_plane.router.as_ref().and_then(|r| Some((r, r.id?))) else {
+        context.all_routers();
+        let text = format!("there is no virtual router {}; the API endpoint can't be reached", context.names.router());
+        return Some(("RouterGone", text, None));
+    };
     let object = Some(format!("virtual router {id}"));
     if router.state == DependencyState::Gone {
+        context.all_routers();
         return Some((
             "RouterGone",
-            format!("virtual router {id} is gone; the API endpoint can't be reached"),
+            format!(
+                "virtual router {id} is gone and with it the API endpoint; a router with its name and address must be \
+                 made again, or the cluster"
+            ),
             object,
         ));
     }
     if router.vms.is_empty() {
-        // Deleted, or its VMs only?
+        // Deleted, or its VMs only? Or has it others now?
         context.all_routers();
+        context.all_vms();
         return Some(("RouterDown", format!("virtual router {id} has no VM"), object));
     }
     let bad = router

@@ -89,6 +89,21 @@ pub fn plan(desired: &Desired<'_>, previous: &Status, observed: &Observed, now: 
     }
 }
 
+/// After a pause: what waited has as much time left as it had before.
+fn resume(context: &Context<'_>, status: &mut Status) {
+    let Some(since) = status.condition("Paused").map(|c| c.since) else {
+        return;
+    };
+    let paused = context.now.saturating_sub(since);
+    for group in std::iter::once(&mut status.control_plane).chain(&mut status.node_groups) {
+        if let Some(work) = &mut group.work {
+            work.started = work.started.saturating_add(paused);
+            work.deadline = work.deadline.saturating_add(paused);
+        }
+    }
+    status.clear_condition("Paused");
+}
+
 fn decide(context: &mut Context<'_>, status: &mut Status) {
     if status.owner.is_some_and(|uid| uid != context.desired.owner.uid) {
         // The objects are the old owner's. To act as the new one would build everything a second time; to act as the
@@ -114,28 +129,35 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
         delete::step(context, status);
         return;
     }
+    if context.observed.failures.iter().any(|(a, _)| matches!(a, Action::StoreKubeconfig { .. })) {
+        status.kubeconfig = false;
+    }
+    health::refresh(context, status);
+    let recover = recover::ordered(context, status);
     accept::step(context, status);
     let Some(spec) = status.accepted.clone() else {
         return;
     };
-    recover::step(context, status);
-    health::refresh(context, status);
+    if recover {
+        recover::step(context, status);
+    }
+    guest::collect(context, status, &spec);
+    if !context.needs.is_empty() {
+        return;
+    }
     if spec.paused {
         status.set_condition(
             context.now,
             "Paused",
             Truth::True,
             "Paused",
-            "SPEC says paused; nothing is started",
+            "SPEC says paused; nothing is started until it says otherwise",
         );
+        health::watch(context, status, &spec);
         return;
     }
-    status.clear_condition("Paused");
+    resume(context, status);
 
-    guest::collect(context, status, &spec);
-    if !context.needs.is_empty() {
-        return;
-    }
     control_plane::step(context, status, &spec);
     node_group::steps(context, status, &spec);
     guest::dispatch(context, status);

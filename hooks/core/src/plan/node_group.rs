@@ -3,6 +3,8 @@
 //! At most one change is under way in a group; groups change side by side. Upgrades are the exception: the control
 //! plane first, then one group after another, each when the last is settled.
 
+use crate::action::Action;
+use crate::observed::Template;
 use crate::plan::context::Context;
 use crate::plan::converge::{self, Progress, begin, check_deadline, group_mut, time_limit};
 use crate::plan::health;
@@ -24,11 +26,15 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
             status.control_plane.state,
             GroupState::Running | GroupState::Warning | GroupState::Scaling | GroupState::Upgrading
         );
+    let guest = status.guest_exec.as_ref().is_some_and(|e| e.group == id);
     let Some(group) = group_mut(status, id) else {
         return;
     };
     let state = group.state;
-    if group.removed && state != GroupState::Deprovisioning && state != GroupState::DeprovisioningFailure {
+    let key = group.key.clone();
+    if group.removed && !group.begun && !guest {
+        remove_unbegun(context, status, id);
+    } else if group.removed && state != GroupState::Deprovisioning && state != GroupState::DeprovisioningFailure {
         let goal = group
             .goal
             .clone()
@@ -42,11 +48,13 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
         let limit = time_limit(GroupState::Deprovisioning, &goal, 0);
         begin(group, context.now, GroupState::Deprovisioning, goal, limit);
     }
+    // A group of the same name that is being removed has the same objects.
+    let free = !status.node_groups.iter().any(|g| g.id != id && g.key == key && g.removed);
     let Some(group) = group_mut(status, id) else {
         return;
     };
     match group.state {
-        GroupState::Pending if control_plane_lives => {
+        GroupState::Pending if control_plane_lives && free => {
             let Some(mut goal) = group.target.clone() else {
                 return;
             };
@@ -74,16 +82,41 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
     }
 }
 
+/// A group that is removed before Kubernetes has heard of it: without VMs there is nothing to run a script for.
+fn remove_unbegun(context: &mut Context<'_>, status: &mut Status, id: u32) {
+    let (vms, templates) = (context.all_vms(), context.all_templates());
+    let owner = context.desired.owner.uid;
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
+    if !vms || !templates {
+        return;
+    }
+    if !group.vms.is_empty() {
+        group.begun = true;
+        return;
+    }
+    let ours = |t: &&Template| {
+        t.uid == owner && (group.templates.contains_key(&t.name) || t.tag.as_ref().is_some_and(|t| t.group == Some(id)))
+    };
+    let left: Vec<&Template> = context.observed.templates.iter().flatten().filter(ours).collect();
+    group.state = if left.is_empty() { GroupState::Done } else { GroupState::Deprovisioning };
+    group.work = None;
+    for template in left {
+        context.act(Action::DeleteTemplate { id: template.id, name: template.name.clone() });
+    }
+}
+
 fn work(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
     if converge::step(context, status, spec, id) == Progress::Settled
         && let Some(group) = group_mut(status, id)
     {
-        settle(context, group);
+        settle(group);
     }
 }
 
 /// A new target while one is under way simply replaces it, as far as the work is of that kind.
-fn retarget(context: &Context<'_>, status: &mut Status, id: u32) {
+pub(super) fn retarget(context: &Context<'_>, status: &mut Status, id: u32) {
     let Some(group) = group_mut(status, id) else {
         return;
     };
@@ -97,14 +130,31 @@ fn retarget(context: &Context<'_>, status: &mut Status, id: u32) {
             nodes: target.nodes,
             version: goal.version,
         };
+        // The seed has been told the old size; only a change of size tells the control plane another.
+        let state = if group.is_control_plane() { GroupState::Scaling } else { group.state };
         let limit = time_limit(group.state, &new, goal.replicas);
-        let state = group.state;
+        let unsure = group.work.as_ref().is_some_and(|w| w.unsure);
         begin(group, context.now, state, new, limit);
+        if let Some(work) = &mut group.work {
+            work.unsure = unsure && state != GroupState::Scaling;
+        }
+        return;
+    }
+    // An upgrade can be taken back, or aim elsewhere, while every node is still the old one.
+    let first = group.is_control_plane() && group.state == GroupState::Upgrading && !group.nodes_changed();
+    if first && goal.version != target.version {
+        let back = group.version.as_ref() == Some(&target.version);
+        let new = Goal { version: target.version, ..goal };
+        let limit = time_limit(group.state, &new, 0);
+        begin(group, context.now, GroupState::Upgrading, new, limit);
+        if let Some(work) = &mut group.work {
+            work.unsure = back;
+        }
     }
 }
 
 /// The group is what its goal says.
-pub(super) fn settle(context: &mut Context<'_>, group: &mut Group) {
+pub(super) fn settle(group: &mut Group) {
     if group.state == GroupState::Deprovisioning {
         group.state = GroupState::Done;
         return;
@@ -120,7 +170,8 @@ pub(super) fn settle(context: &mut Context<'_>, group: &mut Group) {
     }
     group.work = None;
     group.error = None;
-    let _ = context;
+    group.failed_commands = 0;
+    group.asked = 0;
 }
 
 /// A group that is at rest: is there something to do, and is it well?

@@ -112,6 +112,10 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
                 command.progress = Progress::Failed;
             }
         }
+        // Made, but nobody says what: only a look can tell.
+        (Action::CreateTemplate { .. }, None) => observed.templates = None,
+        (Action::AllocateVm { .. }, None) => observed.all_vms = false,
+        (Action::AllocateRouter { .. }, None) => observed.routers = None,
         (Action::TerminateVm { id, .. }, _) => {
             if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *id) {
                 vm.condition = VmCondition::Ending;
@@ -130,7 +134,7 @@ fn remove(observed: &mut Observed, action: &Action) {
                 list.retain(|s| s != serial);
             }
         }
-        Action::DeleteTemplate { id, .. } => {
+        Action::DeleteTemplate { id, .. } | Action::UpdateTemplate { id, .. } => {
             if let Some(list) = &mut observed.templates {
                 list.retain(|t| t.id != *id);
             }

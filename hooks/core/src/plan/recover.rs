@@ -5,11 +5,8 @@ use crate::plan::converge::{begin, group_mut, time_limit};
 use crate::state::GroupState;
 use crate::status::Status;
 
-/// Looks at RECOVER. Any token that was not acted upon yet is an order.
+/// Tries again what has failed.
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
-    if !ordered(context, status) {
-        return;
-    }
     let mut groups = Vec::new();
     let ids: Vec<u32> = status.groups().map(|g| g.id).collect();
     for id in ids {
@@ -26,17 +23,15 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
                 None => continue,
             },
         };
-        let mut limit = time_limit(action, &goal, 0);
-        if action == GroupState::Bootstrapping {
-            group.teardown = true;
-            limit = 0;
-        }
+        let limit = time_limit(action, &goal, 0);
+        group.teardown |= action == GroupState::Bootstrapping;
         begin(group, context.now, action, goal, limit);
-        if let Some(work) = &mut group.work
-            && limit == 0
-        {
-            work.deadline = 0;
+        if let Some(work) = &mut group.work {
+            // Some of its nodes may be new ones already; those are not to be replaced a second time.
+            work.unsure = action == GroupState::Upgrading;
         }
+        // Somebody may have removed them; they are looked for again.
+        group.templates.clear();
         // The step that failed is done again even if its script seemed to have worked.
         group.applied = None;
         groups.push(group.key.clone());
@@ -51,7 +46,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     }
 }
 
-/// Is there an order that was not acted upon? Notes it as acted upon.
+/// Is there an order that was not acted upon? Any token that is not the last one is. Notes it as acted upon.
 pub(super) fn ordered(context: &mut Context<'_>, status: &mut Status) -> bool {
     let Some(token) = context.desired.recover.map(str::trim).filter(|t| !t.is_empty()) else {
         return false;

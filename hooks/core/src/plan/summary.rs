@@ -12,16 +12,15 @@ pub(super) fn write(context: &Context<'_>, previous: &Status, status: &mut Statu
         status.provisioned = true;
         status.note(now, "the cluster is complete");
     }
-    if status.state != ClusterState::Done {
-        status.state = cluster_state(status);
-    }
+    let over = context.actions.contains(&crate::Action::DeleteDocument);
+    status.state = if over { ClusterState::Done } else { cluster_state(status) };
     if status.deletion.is_none() {
         operation(context, status);
     }
     conditions(context, status);
     history(now, previous, status);
     if !status.same_as(previous) {
-        status.rev = previous.rev.saturating_add(1);
+        status.rev = status.rev.max(previous.rev).saturating_add(1);
     }
 }
 
@@ -199,6 +198,11 @@ fn history(now: u64, previous: &Status, status: &mut Status) {
                 .as_ref()
                 .map_or_else(String::new, |e| format!(": {}", e.message));
             lines.push(format!("group {}: {before} → {}{cause}", group.key, group.state));
+        }
+    }
+    for group in &previous.node_groups {
+        if status.node_groups.iter().all(|g| g.id != group.id) {
+            lines.push(format!("group {}: {} → DONE", group.key, group.state));
         }
     }
     if previous.state != status.state {
