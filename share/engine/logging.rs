@@ -13,6 +13,8 @@ pub fn start(level: LevelFilter, file: &Path, hook: &'static str) {
     let target = Tee { file: opened.ok() };
     let result = env_logger::Builder::new()
         .filter_level(level)
+        // The wire log of the HTTP library would show sessions.
+        .filter_module(opennebula::http::WIRE_LOG_TARGET, LevelFilter::Off)
         .format(move |out, record| {
             let text = record.args().to_string();
             // One record, one line, whatever an error message brings along.

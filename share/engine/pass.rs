@@ -199,8 +199,9 @@ impl Work<'_> {
         }
         status.rev = previous.rev.saturating_add(1);
         let text = status_text(status, kubeconfig, forget_kubeconfig);
-        if previous.state != status.state {
-            log::info!("cluster {id}: {} → {}", previous.state, status.state);
+        for entry in status.history.iter().rev().take_while(|e| !previous.history.contains(e)).collect::<Vec<_>>().iter().rev()
+        {
+            log::info!("cluster {id}: {}", entry.text);
         }
         match self.service.admin.document_update(id, &text, UpdateMode::Merge) {
             // Deleted meanwhile: its event cleans up.
