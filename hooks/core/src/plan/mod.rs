@@ -70,24 +70,32 @@ pub struct Plan {
 
 /// Decides what comes next for one cluster.
 pub fn plan(desired: &Desired<'_>, previous: &Status, observed: &Observed, now: u64) -> Plan {
-    let mut context = Context::new(desired, previous, observed, now);
-    let mut status = previous.clone();
-    decide(&mut context, &mut status);
-    context.settle_failures(&mut status);
-    if !context.needs.is_empty() {
-        return Plan {
-            status: previous.clone(),
-            needs: context.needs,
-            actions: Vec::new(),
-        };
+    let mut current = previous.clone();
+    // Work that ends lets other work begin, and no event would tell: a step that changed something and has nothing to
+    // do is followed by the next.
+    for _ in 0..MAX_STEPS {
+        let mut context = Context::new(desired, &current, observed, now);
+        let mut status = current.clone();
+        decide(&mut context, &mut status);
+        context.settle_failures(&mut status);
+        if !context.needs.is_empty() {
+            return Plan { status: previous.clone(), needs: context.needs, actions: Vec::new() };
+        }
+        summary::write(&context, &current, &mut status);
+        if !context.actions.is_empty() {
+            return Plan { status, needs: Vec::new(), actions: context.actions };
+        }
+        let same = status.same_as(&current);
+        current = status;
+        if same {
+            break;
+        }
     }
-    summary::write(&context, previous, &mut status);
-    Plan {
-        status,
-        needs: Vec::new(),
-        actions: context.actions,
-    }
+    Plan { status: current, needs: Vec::new(), actions: Vec::new() }
 }
+
+/// Most steps of one plan that change nothing but the status. A group has fewer states.
+const MAX_STEPS: usize = 24;
 
 /// After a pause: what waited has as much time left as it had before.
 fn resume(context: &Context<'_>, status: &mut Status) {

@@ -1,0 +1,12 @@
+//! The plan against a model of a cloud: whole lives, crashes at every action, and the rules as a table.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+
+mod crash;
+mod driver;
+mod failures;
+mod lives;
+mod pass;
+mod table;
+mod total;
+mod world;

@@ -1,0 +1,519 @@
+//! A cloud in memory: virtual machines with their states, routers, templates, guests that run scripts, and something
+//! like Cluster API in the cluster. Time passes only when a test says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oneks_core::action::Action;
+use oneks_core::names::{CommandToken, Names};
+use oneks_core::observed::{
+    self, Cloud, CloudCluster, CloudNetwork, Failure, FailureKind, GuestCommand, Progress, Router, Tag, Template, Vm,
+};
+use oneks_core::plan::{FINGERPRINT_ATTRIBUTE, Outcome};
+use oneks_driver::{Node, Output, VmCondition};
+use serde_json::{Value, json};
+
+use crate::driver::Kind;
+
+pub const ID: u32 = 24;
+pub const OWNER: u32 = 3;
+
+/// How the seed VM behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeedMood {
+    Works,
+    Fails,
+    Silent,
+    Hangs,
+}
+
+/// What happens to guest commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandMood {
+    Works,
+    /// They end with an error.
+    Fails,
+    /// They never end.
+    Hangs,
+}
+
+/// Calls that fail: those whose summary has this in it, so many times.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub what: &'static str,
+    pub kind: FailureKind,
+    pub left: usize,
+}
+
+/// The cluster's document.
+#[derive(Debug, Clone, Default)]
+pub struct Doc {
+    pub spec: String,
+    pub recover: Option<String>,
+    pub delete: Option<String>,
+    pub status: Option<String>,
+    pub kubeconfig: Option<String>,
+    pub owner: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct Machine {
+    pub vm: Vm,
+    pub since: u64,
+    pub version: String,
+    script: Option<(String, u64)>,
+}
+
+/// An object of Cluster API.
+#[derive(Debug, Clone)]
+struct Object {
+    id: u32,
+    replicas: u32,
+    version: String,
+    deleting: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct World {
+    pub kind: Kind,
+    pub now: u64,
+    next: u32,
+    pub doc: Option<Doc>,
+    pub machines: BTreeMap<u32, Machine>,
+    pub gone: BTreeMap<u32, Vm>,
+    pub routers: Vec<Router>,
+    pub templates: Vec<Template>,
+    pub credentials: BTreeSet<u32>,
+    objects: BTreeMap<String, Object>,
+    manifest: Option<Value>,
+    pub seed: SeedMood,
+    pub commands: CommandMood,
+    pub frozen: bool,
+    pub faults: Vec<Fault>,
+    pub log: Vec<String>,
+    pub scripts: Vec<String>,
+    pub writes: usize,
+    pub looks: usize,
+    /// VMs whose events the next pass hears of.
+    pub hints: BTreeSet<u32>,
+}
+
+impl World {
+    pub fn new(kind: Kind, spec: &str) -> Self {
+        Self {
+            kind,
+            now: 1_000_000,
+            next: 100,
+            doc: Some(Doc { spec: spec.to_owned(), owner: OWNER, ..Doc::default() }),
+            machines: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            routers: Vec::new(),
+            templates: Vec::new(),
+            credentials: BTreeSet::new(),
+            objects: BTreeMap::new(),
+            manifest: None,
+            seed: SeedMood::Works,
+            commands: CommandMood::Works,
+            frozen: false,
+            faults: Vec::new(),
+            log: Vec::new(),
+            scripts: Vec::new(),
+            writes: 0,
+            looks: 0,
+            hints: BTreeSet::new(),
+        }
+    }
+
+    pub fn cloud() -> Cloud {
+        let network = |id: u32, name: &str| CloudNetwork { id, name: name.to_owned() };
+        Cloud {
+            cluster: Some(CloudCluster {
+                hosts: [0].into(),
+                datastores: [1].into(),
+                networks: [0, 1].into(),
+            }),
+            networks: vec![network(0, "public"), network(1, "private")],
+            images: Vec::new(),
+            may_create: ["TEMPLATE", "VM", "VROUTER"].map(str::to_owned).into(),
+            xmlrpc: "http://one:2633/RPC2".to_owned(),
+        }
+    }
+
+    /// How often something was done whose summary has this in it.
+    pub fn done(&self, what: &str) -> usize {
+        self.log.iter().filter(|l| l.contains(what)).count()
+    }
+
+    pub fn alive(&self, kind: observed::Kind) -> Vec<u32> {
+        let of = |m: &&Machine| m.vm.tag.as_ref().is_some_and(|t| t.kind == kind);
+        self.machines
+            .values()
+            .filter(of)
+            .filter(|m| m.vm.condition != VmCondition::Ending)
+            .map(|m| m.vm.id)
+            .collect()
+    }
+
+    /// The live nodes of a group: name of its objects and version, without ids.
+    pub fn nodes(&self, group: u32) -> Vec<String> {
+        let of = |m: &&Machine| {
+            m.vm.tag.as_ref().is_some_and(|t| {
+                t.group == Some(group) && matches!(t.kind, observed::Kind::Node | observed::Kind::ControlPlane)
+            })
+        };
+        let live = self.machines.values().filter(of).filter(|m| m.vm.condition != VmCondition::Ending);
+        live.map(|m| m.version.clone()).collect()
+    }
+
+    /// Is nothing left of the cluster?
+    pub fn is_empty(&self) -> bool {
+        self.doc.is_none()
+            && self.machines.is_empty()
+            && self.routers.is_empty()
+            && self.templates.is_empty()
+            && self.credentials.is_empty()
+    }
+
+    pub fn stop(&mut self, id: u32) {
+        self.set(id, VmCondition::Down, "POWEROFF");
+    }
+
+    pub fn resume(&mut self, id: u32) {
+        self.set(id, VmCondition::Running, "ACTIVE/RUNNING");
+    }
+
+    fn set(&mut self, id: u32, condition: VmCondition, state: &str) {
+        let machine = self.machines.get_mut(&id).unwrap();
+        machine.vm.condition = condition;
+        machine.vm.steady = condition == VmCondition::Running;
+        state.clone_into(&mut machine.vm.state);
+        if let Some(command) = machine.vm.command.as_mut().filter(|_| condition != VmCondition::Running)
+            && command.progress == Progress::Executing
+        {
+            command.progress = Progress::Failed;
+            machine.script = None;
+        }
+        machine.since = self.now;
+        self.hints.insert(id);
+    }
+
+    /// Ends a VM as its owner or a health check would.
+    pub fn end(&mut self, id: u32) {
+        self.set(id, VmCondition::Ending, "ACTIVE/EPILOG");
+    }
+
+    fn id(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    fn machine(&mut self, name: &str, tag: Option<Tag>, vrouter: Option<u32>, version: &str) -> u32 {
+        let twin = self.machines.values().any(|m| m.vm.name == name && m.vm.condition != VmCondition::Ending);
+        assert!(!twin, "{name} is made a second time");
+        let id = self.id();
+        let vm = Vm {
+            id,
+            uid: OWNER,
+            name: name.to_owned(),
+            tag,
+            condition: VmCondition::Starting,
+            steady: false,
+            state: "PENDING".to_owned(),
+            created: self.now,
+            ip: None,
+            vrouter,
+            error: None,
+            reports: BTreeMap::new(),
+            command: None,
+        };
+        let machine = Machine { vm, since: self.now, version: version.to_owned(), script: None };
+        self.machines.insert(id, machine);
+        self.hints.insert(id);
+        id
+    }
+
+    /// One call.
+    pub fn execute(&mut self, action: &Action) -> Outcome {
+        let summary = action.summary();
+        if let Some(fault) = self.faults.iter_mut().find(|f| f.left > 0 && summary.contains(f.what)) {
+            fault.left -= 1;
+            let failure = Failure { kind: fault.kind, message: "as the test has it".to_owned() };
+            return Outcome::Failed(failure);
+        }
+        self.log.push(summary);
+        match action {
+            Action::CreateCredential { serial } => drop(self.credentials.insert(*serial)),
+            Action::RevokeCredential { serial } => drop(self.credentials.remove(serial)),
+            Action::CreateTemplate { name, text } => {
+                assert!(self.templates.iter().all(|t| t.name != *name), "template {name} is made a second time");
+                let id = self.id();
+                self.templates.push(template(id, name, text));
+                return Outcome::Created(id);
+            }
+            Action::UpdateTemplate { id, name, text } => {
+                let found = self.templates.iter_mut().find(|t| t.id == *id).unwrap();
+                *found = template(*id, name, text);
+            }
+            Action::DeleteTemplate { id, .. } => self.templates.retain(|t| t.id != *id),
+            Action::AllocateVm { vm } => {
+                let tag = tag(&vm.text);
+                if vm.name.ends_with("-seed") {
+                    assert!(self.alive(observed::Kind::Seed).is_empty(), "a second seed");
+                    let text = &vm.attachments["manifest"];
+                    self.manifest = serde_json::from_str(text.split_once(' ').unwrap().1).ok();
+                }
+                return Outcome::Created(self.machine(&vm.name, tag, None, &crate::driver::plain_version(&vm.name)));
+            }
+            Action::TerminateVm { id, .. } => {
+                if self.machines.get(id).is_none_or(|m| m.vm.condition == VmCondition::Ending) {
+                    return failed(FailureKind::Gone);
+                }
+                self.end(*id);
+            }
+            Action::DeleteVm { id, .. } => drop(self.machines.remove(id)),
+            Action::AllocateRouter { name, .. } => return Outcome::Created(self.router(name)),
+            Action::InstantiateRouter { id, .. } => self.router_vm(*id),
+            Action::DeleteRouter { id, .. } => {
+                self.routers.retain(|r| r.id != *id);
+                let vms: Vec<u32> =
+                    self.machines.values().filter(|m| m.vm.vrouter == Some(*id)).map(|m| m.vm.id).collect();
+                vms.into_iter().for_each(|vm| self.end(vm));
+            }
+            Action::ReleaseAddress { .. } | Action::DeleteReservation { .. } => {}
+            Action::Exec { vm, command, script } => {
+                let (mood, now) = (self.commands, self.now);
+                let Some(machine) = self.machines.get_mut(vm).filter(|m| m.vm.steady) else {
+                    return failed(FailureKind::WrongState);
+                };
+                let busy = machine.vm.command.as_ref().is_some_and(|c| c.progress == Progress::Executing);
+                assert!(!busy, "VM {vm} runs a command already");
+                let (delay, text) = match script.strip_prefix("sleep ").and_then(|s| s.split_once('\n')) {
+                    Some((seconds, text)) => (seconds.parse().unwrap(), text),
+                    None => (0, script.as_str()),
+                };
+                let end = if mood == CommandMood::Hangs { u64::MAX } else { now + delay + 5 };
+                machine.script = Some((text.to_owned(), end));
+                machine.vm.command = Some(GuestCommand {
+                    token: CommandToken::of_command(command),
+                    progress: Progress::Executing,
+                    output: None,
+                });
+            }
+            Action::CancelExec { vm } => {
+                let machine = self.machines.get_mut(vm).unwrap();
+                machine.script = None;
+                machine.vm.command.as_mut().unwrap().progress = Progress::Failed;
+            }
+            Action::StoreKubeconfig { text } => {
+                self.doc.as_mut().unwrap().kubeconfig = Some(text.expose().to_owned());
+            }
+            Action::DeleteDocument => self.doc = None,
+        }
+        Outcome::Done
+    }
+
+    fn router(&mut self, name: &str) -> u32 {
+        assert!(self.routers.iter().all(|r| r.name != name), "router {name} is made a second time");
+        let id = self.id();
+        let addresses = BTreeMap::from([(0, "192.0.2.1".to_owned()), (1, "10.0.0.1".to_owned())]);
+        self.routers.push(Router { id, uid: OWNER, name: name.to_owned(), vms: Vec::new(), addresses });
+        id
+    }
+
+    fn router_vm(&mut self, id: u32) {
+        let name = self.routers.iter().find(|r| r.id == id).unwrap().name.clone();
+        let tag = Tag { cluster: ID, group: None, kind: observed::Kind::Router };
+        let vm = self.machine(&format!("vr-{name}-0"), Some(tag), Some(id), "");
+        self.routers.iter_mut().find(|r| r.id == id).unwrap().vms.push(vm);
+    }
+
+    /// Lets time pass.
+    pub fn tick(&mut self, seconds: u64) {
+        self.now += seconds;
+        let now = self.now;
+        let ids: Vec<u32> = self.machines.keys().copied().collect();
+        for id in ids {
+            let machine = &self.machines[&id];
+            let old = now >= machine.since + 20;
+            if machine.vm.condition == VmCondition::Starting && old {
+                self.resume(id);
+            } else if machine.vm.condition == VmCondition::Ending && old {
+                let mut vm = self.machines.remove(&id).unwrap().vm;
+                "DONE/LCM_INIT".clone_into(&mut vm.state);
+                self.gone.insert(id, vm);
+                self.hints.insert(id);
+            }
+            self.finish_script(id);
+        }
+        if self.kind == Kind::Guest && !self.frozen {
+            self.sow();
+            self.reconcile();
+        }
+    }
+
+    fn finish_script(&mut self, id: u32) {
+        let now = self.now;
+        let Some((text, _)) = self
+            .machines
+            .get_mut(&id)
+            .filter(|m| m.vm.steady && m.script.as_ref().is_some_and(|(_, end)| *end <= now))
+            .and_then(|m| m.script.take())
+        else {
+            return;
+        };
+        let output = if self.commands == CommandMood::Fails {
+            Output { return_code: 1, stdout: String::new(), stderr: "it went wrong\n".to_owned() }
+        } else {
+            Output { return_code: 0, stdout: self.run(&text), stderr: String::new() }
+        };
+        let command = self.machines.get_mut(&id).unwrap().vm.command.as_mut().unwrap();
+        command.progress = Progress::Done;
+        command.output = Some(output);
+        self.hints.insert(id);
+    }
+
+    fn run(&mut self, text: &str) -> String {
+        let value: Value = serde_json::from_str(text).unwrap();
+        let name = |key: &str| value[key].as_str().map(str::to_owned);
+        let replicas = value["replicas"].as_u64().map(|n| u32::try_from(n).unwrap());
+        if value.get("probe").is_none() {
+            self.scripts.push(text.to_owned());
+        }
+        if let Some(name) = name("apply") {
+            let id = u32::try_from(value["id"].as_u64().unwrap()).unwrap();
+            let version = value["version"].as_str().unwrap().to_owned();
+            let replicas = replicas.unwrap();
+            self.objects.insert(name, Object { id, replicas, version, deleting: false });
+        } else if let Some(name) = name("scale") {
+            if let Some(object) = self.objects.get_mut(&name) {
+                object.replicas = replicas.unwrap();
+            }
+        } else if let Some(name) = name("upgrade") {
+            if let Some(object) = self.objects.get_mut(&name) {
+                value["version"].as_str().unwrap().clone_into(&mut object.version);
+            }
+        } else if let Some(name) = name("delete") {
+            if let Some(object) = self.objects.get_mut(&name) {
+                object.deleting = true;
+            }
+        } else if let Some(name) = name("probe") {
+            return self.probe(&name);
+        } else {
+            return "a kubeconfig".to_owned();
+        }
+        String::new()
+    }
+
+    fn probe(&self, name: &str) -> String {
+        let Some(object) = self.objects.get(name) else {
+            return "{}".to_owned();
+        };
+        let nodes: Vec<Node> = self
+            .members(object.id)
+            .map(|m| Node {
+                name: m.vm.name.clone(),
+                vm: Some(m.vm.id),
+                ready: m.vm.condition == VmCondition::Running && self.now >= m.since + 15,
+                version: Some(m.version.clone()),
+            })
+            .collect();
+        json!({ "replicas": object.replicas, "version": object.version, "nodes": nodes }).to_string()
+    }
+
+    fn members(&self, group: u32) -> impl Iterator<Item = &Machine> {
+        self.machines
+            .values()
+            .filter(move |m| m.vm.tag.as_ref().is_some_and(|t| t.group == Some(group)))
+            .filter(|m| !m.vm.name.ends_with("-seed") && m.vm.condition != VmCondition::Ending)
+    }
+
+    /// The seed's work: a router, the control plane, and the report that it is done.
+    fn sow(&mut self) {
+        let seed = self.alive(observed::Kind::Seed).first().copied();
+        let Some(seed) = seed.filter(|id| self.machines[id].vm.steady) else {
+            return;
+        };
+        let report = match self.seed {
+            SeedMood::Silent => return,
+            SeedMood::Fails => "FAILED",
+            SeedMood::Hangs => "BOOTSTRAPPING",
+            SeedMood::Works => self.sow_control_plane(),
+        };
+        let reports = &mut self.machines.get_mut(&seed).unwrap().vm.reports;
+        if reports.insert("ONEKS_STATE".to_owned(), report.to_owned()).as_deref() != Some(report) {
+            self.hints.insert(seed);
+        }
+        if self.seed == SeedMood::Fails {
+            let reports = &mut self.machines.get_mut(&seed).unwrap().vm.reports;
+            reports.insert("ONEKS_ERROR".to_owned(), "no address left".to_owned());
+        }
+    }
+
+    fn sow_control_plane(&mut self) -> &'static str {
+        let name = Names::new(ID).cluster();
+        if self.routers.is_empty() {
+            let id = self.router(&Names::new(ID).router());
+            self.router_vm(id);
+        }
+        let manifest = self.manifest.clone().unwrap();
+        let replicas = u32::try_from(manifest["replicas"].as_u64().unwrap()).unwrap();
+        let object = self.objects.entry(name).or_insert_with(|| Object {
+            id: ID * 1000,
+            replicas,
+            version: manifest["version"].as_str().unwrap().to_owned(),
+            deleting: false,
+        });
+        let (id, wanted) = (object.id, object.replicas as usize);
+        let running = self.members(id).filter(|m| m.vm.steady).count();
+        if running == wanted { "READY" } else { "BOOTSTRAPPING" }
+    }
+
+    /// Cluster API: one step per object.
+    fn reconcile(&mut self) {
+        let brains = [observed::Kind::Seed, observed::Kind::ControlPlane].map(|k| self.alive(k)).concat();
+        if brains.is_empty() {
+            self.objects.clear();
+        }
+        if !brains.iter().any(|id| self.machines[id].vm.steady) {
+            return;
+        }
+        for (name, object) in self.objects.clone() {
+            let members: Vec<Machine> = self.members(object.id).cloned().collect();
+            let wanted = if object.deleting { 0 } else { object.replicas as usize };
+            let old = members.iter().find(|m| m.version != object.version);
+            let steady = members.iter().filter(|m| m.vm.steady).count();
+            if members.len() < wanted || members.len() == wanted && old.is_some() && steady == wanted {
+                let kind = if object.id == ID * 1000 { observed::Kind::ControlPlane } else { observed::Kind::Node };
+                let tag = Tag { cluster: ID, group: Some(object.id), kind };
+                let vm = format!("{name}-x{}", self.next);
+                self.machine(&vm, Some(tag), None, &object.version);
+            } else if members.len() > wanted && (steady > wanted || object.deleting) {
+                let victim = old.or(members.first()).unwrap().vm.id;
+                self.end(victim);
+            } else if object.deleting && members.is_empty() {
+                self.objects.remove(&name);
+            }
+        }
+    }
+}
+
+fn failed(kind: FailureKind) -> Outcome {
+    Outcome::Failed(Failure { kind, message: "as OpenNebula has it".to_owned() })
+}
+
+fn value(text: &str, key: &str) -> Option<String> {
+    let rest = text.split_once(&format!("{key}=\""))?.1;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+fn tag(text: &str) -> Option<Tag> {
+    Some(Tag {
+        cluster: value(text, "CLUSTER_ID")?.parse().ok()?,
+        group: value(text, "GROUP_ID")?.parse().ok(),
+        kind: observed::Kind::parse(&value(text, "TYPE")?),
+    })
+}
+
+fn template(id: u32, name: &str, text: &str) -> Template {
+    let fingerprint = value(text, FINGERPRINT_ATTRIBUTE);
+    Template { id, uid: OWNER, name: name.to_owned(), tag: tag(text), fingerprint }
+}
