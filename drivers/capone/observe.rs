@@ -95,14 +95,10 @@ fn causes(group: &Group, report: &Report, wanted_version: &str) -> Vec<String> {
     if object.deleting {
         causes.push(format!("{kind} {} is being deleted", group.name));
     }
-    if object.wanted != Some(group.replicas) {
-        let asked = object
-            .wanted
-            .map_or_else(|| "no number".to_owned(), |n| n.to_string());
-        causes.push(format!(
-            "{kind} asks for {asked} of nodes, not {}",
-            group.replicas
-        ));
+    match object.wanted {
+        Some(wanted) if wanted == group.replicas => {}
+        Some(wanted) => causes.push(format!("{kind} asks for {wanted} nodes, not {}", group.replicas)),
+        None => causes.push(format!("{kind} does not say how many nodes it wants")),
     }
     if object.version != wanted_version {
         causes.push(format!(

@@ -208,7 +208,7 @@ mod tests {
         for (text, wanted) in [
             ("\n{{ nothing }}", "m.j2:2: `nothing` is undefined"),
             ("\n\n{{ map.nothing|one }}", "m.j2:3: "),
-            ("{{ nothing|yaml }}", "m.j2:1: `nothing` is undefined"),
+            ("{{ nothing|yaml }}", "m.j2:1: undefined value"),
             (
                 "{{ a|one }}",
                 "m.j2:1: \"x\\ny\" can't be written here: OpenNebula templates carry no",

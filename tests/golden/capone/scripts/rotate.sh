@@ -1,0 +1,125 @@
+set -eu
+LC_ALL=C
+PATH="$PATH:/var/lib/rancher/rke2/bin"
+KUBECONFIG=/etc/rancher/rke2/rke2.yaml
+export LC_ALL PATH KUBECONFIG
+command -v kubectl >/dev/null || { echo "kubectl is not on this node; is it one of the control plane?" >&2; exit 127; }
+kubectl apply --request-timeout=60s -f - <<'ONEKS_END'
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: "oneks-24"
+  namespace: default
+  labels:
+    cluster.x-k8s.io/cluster-name: "oneks-24"
+type: Opaque
+data:
+  ONE_AUTH: "@ONEKS:BASE64:ONE_AUTH@"
+  ONE_XMLRPC: "aHR0cDovLzE2OS4yNTQuMTYuOToyNjMzL1JQQzI="
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: "oneks-24-ccm"
+  namespace: default
+  labels:
+    cluster.x-k8s.io/cluster-name: "oneks-24"
+type: addons.cluster.x-k8s.io/resource-set
+stringData:
+  cloud-controller-manager.yaml: |
+    apiVersion: v1
+    kind: Secret
+    metadata:
+      name: cloud-config
+      namespace: kube-system
+    type: Opaque
+    data:
+      config.yaml: "b3Blbm5lYnVsYTogIAogIHB1YmxpY05ldHdvcms6CiAgICBuYW1lOiAicHVibGljIgogIHByaXZhdGVOZXR3b3JrOgogICAgbmFtZTogInByaXZhdGUiCiAgdmlydHVhbFJvdXRlcjoKICAgIHRlbXBsYXRlTmFtZTogIm9uZWtzLTI0LXJvdXRlciIKICBlbmRwb2ludDoKICAgIE9ORV9YTUxSUEM6ICJodHRwOi8vMTY5LjI1NC4xNi45OjI2MzMvUlBDMiIKICAgIE9ORV9BVVRIOiB8Mi0KICAgICAg@ONEKS:BASE64:ONE_AUTH@"
+    ---
+    apiVersion: v1
+    kind: ServiceAccount
+    metadata:
+      name: opennebula-cloud-controller-manager
+      namespace: kube-system
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRoleBinding
+    metadata:
+      name: system:opennebula-cloud-controller-manager
+    roleRef:
+      apiGroup: rbac.authorization.k8s.io
+      kind: ClusterRole
+      name: cluster-admin
+    subjects:
+      - kind: ServiceAccount
+        name: opennebula-cloud-controller-manager
+        namespace: kube-system
+    ---
+    apiVersion: apps/v1
+    kind: DaemonSet
+    metadata:
+      name: cloud-controller-manager
+      namespace: kube-system
+      labels:
+        k8s-app: cloud-controller-manager
+    spec:
+      selector:
+        matchLabels:
+          k8s-app: cloud-controller-manager
+      template:
+        metadata:
+          labels:
+            k8s-app: cloud-controller-manager
+        spec:
+          serviceAccountName: opennebula-cloud-controller-manager
+          priorityClassName: system-cluster-critical
+          hostNetwork: true
+          nodeSelector:
+            node-role.kubernetes.io/control-plane: "true"
+          tolerations:
+            - key: node.cloudprovider.kubernetes.io/uninitialized
+              value: "true"
+              effect: NoSchedule
+            - key: node-role.kubernetes.io/control-plane
+              operator: Exists
+              effect: NoSchedule
+            - key: node-role.kubernetes.io/etcd
+              operator: Exists
+              effect: NoExecute
+            - key: CriticalAddonsOnly
+              operator: Exists
+          containers:
+            - name: cloud-controller-manager
+              image: "ghcr.io/opennebula/cloud-provider-opennebula:v0.1.0"
+              imagePullPolicy: IfNotPresent
+              command:
+                - /opennebula-cloud-controller-manager
+                - --cloud-provider=opennebula
+                - "--cluster-name=oneks-24"
+                - --cloud-config=/etc/one/config.yaml
+                - --leader-elect=true
+                - --use-service-account-credentials
+                - --controllers=cloud-node,cloud-node-lifecycle,service-lb-controller
+              volumeMounts:
+                - name: cloud-config
+                  mountPath: /etc/one/
+                  readOnly: true
+          volumes:
+            - name: cloud-config
+              secret:
+                secretName: cloud-config
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: cloud-config
+  namespace: kube-system
+type: Opaque
+data:
+  config.yaml: "b3Blbm5lYnVsYTogIAogIHB1YmxpY05ldHdvcms6CiAgICBuYW1lOiAicHVibGljIgogIHByaXZhdGVOZXR3b3JrOgogICAgbmFtZTogInByaXZhdGUiCiAgdmlydHVhbFJvdXRlcjoKICAgIHRlbXBsYXRlTmFtZTogIm9uZWtzLTI0LXJvdXRlciIKICBlbmRwb2ludDoKICAgIE9ORV9YTUxSUEM6ICJodHRwOi8vMTY5LjI1NC4xNi45OjI2MzMvUlBDMiIKICAgIE9ORV9BVVRIOiB8Mi0KICAgICAg@ONEKS:BASE64:ONE_AUTH@"
+
+ONEKS_END
+# The cloud controller reads its configuration when it starts.
+kubectl delete pods --namespace=kube-system --selector=k8s-app=cloud-controller-manager \
+  --ignore-not-found --wait=false --request-timeout=60s </dev/null

@@ -1,0 +1,477 @@
+//! The scripts, run by a shell with a stand-in for kubectl.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use oneks_driver::secret::ONE_AUTH_BASE64;
+use oneks_driver::{Action, Kubeconfig, Observation, Output, Role, Script};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::golden::scripts;
+use super::subject::{applied, cluster, documents, group};
+use super::{ask, schema::Schemas};
+
+/// A shell with a kubectl that is a shell script itself. `$calls` is the file that it may write to.
+struct Node {
+    folder: TempDir,
+}
+
+impl Node {
+    fn new(kubectl: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubectl");
+        let calls = folder.path().join("calls");
+        fs::write(
+            &path,
+            format!("#!/bin/sh\ncalls='{}'\n{kubectl}", calls.display()),
+        )
+        .unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    /// Runs a script as the guest agent does.
+    fn run(&self, text: &str) -> Output {
+        let mut child = Command::new("/bin/sh")
+            .args(["-s", "oneks:24:test:1"])
+            .env("PATH", format!("{}:/usr/bin:/bin", self.folder.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A script that ends early does not read the rest.
+        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        Output {
+            return_code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.folder.path().join("calls")).unwrap()
+    }
+}
+
+/// Notes its arguments, one call a line, and says how much it could read from standard input.
+const NOTE: &str =
+    "printf '%s\\n' \"$*\" >> \"$calls\"; printf 'stdin %s\\n' \"$(cat | wc -c)\" >> \"$calls\"\n";
+
+fn run_noting(script: &Script) -> String {
+    let node = Node::new(NOTE);
+    let output = node.run(&script.text);
+    assert_eq!((output.return_code, output.stderr.as_str()), (0, ""));
+    node.calls()
+}
+
+#[test]
+fn patches_name_one_field() {
+    let scripts = scripts();
+    for (name, wanted) in [
+        (
+            "scale-control-plane",
+            "patch rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io oneks-24 --namespace=default \
+             --type=merge --request-timeout=60s --patch={\"spec\":{\"replicas\":3}}",
+        ),
+        (
+            "scale-workers",
+            "patch machinedeployments.v1beta1.cluster.x-k8s.io oneks-24-workers --namespace=default \
+             --type=merge --request-timeout=60s --patch={\"spec\":{\"replicas\":2}}",
+        ),
+        (
+            "upgrade-control-plane",
+            "patch rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io oneks-24 --namespace=default \
+             --type=merge --request-timeout=60s --patch={\"spec\":{\"version\":\"v1.34.2+rke2r1\"}}",
+        ),
+        (
+            "upgrade-workers",
+            "patch machinedeployments.v1beta1.cluster.x-k8s.io oneks-24-workers --namespace=default \
+             --type=merge --request-timeout=60s \
+             --patch={\"spec\":{\"template\":{\"spec\":{\"version\":\"v1.34.2+rke2r1\"}}}}",
+        ),
+    ] {
+        assert_eq!(
+            run_noting(&scripts[name]),
+            format!("{wanted}\nstdin 0\n"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_group_is_applied_from_its_manifest() {
+    let node = Node::new("echo \"$*\" >> \"$calls\"; cat >> \"$calls\"\n");
+    let script = &scripts()["provision-workers"];
+    let output = node.run(&script.text);
+    assert_eq!(output.return_code, 0);
+    let calls = node.calls();
+    let (arguments, manifest) = calls.split_once('\n').unwrap();
+    assert_eq!(arguments, "apply --request-timeout=60s -f -");
+    assert_eq!(manifest, applied(script));
+}
+
+#[test]
+fn a_group_is_deleted_without_waiting_and_whatever_is_missing() {
+    let calls = run_noting(&scripts()["deprovision-workers"]);
+    let deleted: Vec<_> = calls.lines().filter(|line| !line.starts_with("stdin")).collect();
+    assert_eq!(deleted.len(), 4);
+    for (line, start) in deleted.iter().zip([
+        "delete machinehealthchecks.v1beta1.cluster.x-k8s.io oneks-24-workers ",
+        "delete machinedeployments.v1beta1.cluster.x-k8s.io oneks-24-workers ",
+        "delete rke2configtemplates.v1beta1.bootstrap.cluster.x-k8s.io \
+         --selector=oneks.opennebula.io/group=oneks-24-workers ",
+        "delete onemachinetemplates.v1beta1.infrastructure.cluster.x-k8s.io \
+         --selector=oneks.opennebula.io/group=oneks-24-workers ",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+        assert!(line.contains("--ignore-not-found --wait=false"), "{line}");
+    }
+    assert_eq!(calls.matches("stdin 0\n").count(), 4);
+}
+
+#[test]
+fn the_credential_goes_to_kubectl_by_a_pipe() {
+    let secret = STANDARD.encode("alice:0123");
+    let text = scripts()["rotate"].text.replace(ONE_AUTH_BASE64, &secret);
+    let node = Node::new("echo \"call $*\" >> \"$calls\"; cat >> \"$calls\"\n");
+    let output = node.run(&text);
+    assert_eq!((output.return_code, output.stdout.as_str()), (0, ""));
+    let calls = node.calls();
+    let arguments: Vec<_> = calls.lines().filter(|line| line.starts_with("call ")).collect();
+    assert_eq!(
+        arguments,
+        [
+            "call apply --request-timeout=60s -f -",
+            "call delete pods --namespace=kube-system --selector=k8s-app=cloud-controller-manager \
+             --ignore-not-found --wait=false --request-timeout=60s",
+        ]
+    );
+    let manifest: String = calls
+        .lines()
+        .filter(|l| !l.starts_with("call "))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    let secrets = documents(&manifest);
+    let schemas = Schemas::load();
+    for object in &secrets {
+        assert_eq!(schemas.check(object), Vec::<String>::new());
+    }
+    assert_eq!(secrets.len(), 3);
+    assert_eq!(secrets[0]["data"]["ONE_AUTH"], secret);
+    assert_eq!(secrets[2]["metadata"]["name"], "cloud-config");
+    let config = STANDARD
+        .decode(secrets[2]["data"]["config.yaml"].as_str().unwrap())
+        .unwrap();
+    let config = &documents(std::str::from_utf8(&config).unwrap())[0];
+    assert_eq!(config["opennebula"]["endpoint"]["ONE_AUTH"], "alice:0123");
+    let inner = documents(
+        secrets[1]["stringData"]["cloud-controller-manager.yaml"]
+            .as_str()
+            .unwrap(),
+    );
+    assert_eq!(inner[0]["data"], secrets[2]["data"]);
+}
+
+#[test]
+fn a_failing_kubectl_fails_the_script() {
+    for (name, script) in scripts() {
+        let node = Node::new("echo 'Unable to connect to the server: x' >&2; exit 3\n");
+        let output = node.run(&script.text);
+        assert_ne!(output.return_code, 0, "{name}");
+        assert!(
+            output.stderr.contains("Unable to connect"),
+            "{name}: {}",
+            output.stderr
+        );
+        assert_eq!(output.stdout, "", "{name}");
+    }
+}
+
+#[test]
+fn a_node_without_kubectl_says_so() {
+    let node = Node::new("");
+    fs::remove_file(node.folder.path().join("kubectl")).unwrap();
+    for tool in ["cat", "base64", "awk"] {
+        std::os::unix::fs::symlink(format!("/usr/bin/{tool}"), node.folder.path().join(tool)).unwrap();
+    }
+    let text = scripts()["kubeconfig"].text.clone();
+    let output = Command::new("/bin/sh")
+        .args(["-c", &text])
+        .env("PATH", node.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(127));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("kubectl is not on this node"));
+}
+
+/// Answers of kubectl to the probe's questions, with TAB and line ends as jsonpath prints them.
+struct Answers {
+    cluster: String,
+    group: String,
+    conditions: String,
+    machines: String,
+    nodes: String,
+}
+
+impl Answers {
+    /// Two workers at rest.
+    fn at_rest() -> Self {
+        Self {
+            cluster: "Provisioned\t\t".to_owned(),
+            group: "3\t3\t2\t2\t2\t2\t\tv1.34.2+rke2r1\tRunning\t\t".to_owned(),
+            conditions: "Ready\tTrue\t\t\nAvailable\tTrue\t\t\nMachineSetReady\tTrue\t\t\n".to_owned(),
+            machines: concat!(
+                "oneks-24-workers-7x2lq-8k5zp\tRunning\tv1.34.2+rke2r1\tone://114\toneks-24-workers-7x2lq-8k5zp\t\tTrue\t\t\n",
+                "oneks-24-workers-7x2lq-c9wvd\tRunning\tv1.34.2+rke2r1\tone://115\toneks-24-workers-7x2lq-c9wvd\t\tTrue\t\t\n",
+            )
+            .to_owned(),
+            nodes: concat!(
+                "oneks-24-4hq6r\tv1.34.2+rke2r1\tone://110\tTrue\n",
+                "oneks-24-workers-7x2lq-8k5zp\tv1.34.2+rke2r1\tone://114\tTrue\n",
+                "oneks-24-workers-7x2lq-c9wvd\tv1.34.2+rke2r1\tone://115\tTrue\n",
+            )
+            .to_owned(),
+        }
+    }
+
+    fn probe(&self) -> Output {
+        let node = Node::new(
+            "here=${0%/*}
+case \"$*\" in
+  *'get clusters.'*) cat \"$here/cluster\" ;;
+  *conditions*' machinedeployments.'* | *'get machinedeployments.'*'range .status.conditions'*) cat \"$here/conditions\" ;;
+  *'get machinedeployments.'*) cat \"$here/group\" ;;
+  *'get machines.'*) cat \"$here/machines\" ;;
+  *'get nodes'*) cat \"$here/nodes\" ;;
+  *) echo \"unexpected: $*\" >&2; exit 1 ;;
+esac
+",
+        );
+        for (name, text) in [
+            ("cluster", &self.cluster),
+            ("group", &self.group),
+            ("conditions", &self.conditions),
+            ("machines", &self.machines),
+            ("nodes", &self.nodes),
+        ] {
+            fs::write(node.folder.path().join(name), text).unwrap();
+        }
+        node.run(&scripts()["probe-workers"].text)
+    }
+
+    fn observe(&self) -> Observation {
+        observe(self.probe(), 2)
+    }
+}
+
+fn observe(output: Output, replicas: u32) -> Observation {
+    assert_eq!((output.return_code, output.stderr.as_str()), (0, ""));
+    let mut group = group(Role::NodeGroup, "small");
+    group.replicas = replicas;
+    ask(Action::Observe {
+        cluster: Box::new(cluster()),
+        group: Box::new(group),
+        output: Some(output),
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_probe_of_a_group_at_rest_is_settled() {
+    let output = Answers::at_rest().probe();
+    assert_eq!(output.stdout.lines().count(), 1);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report["group"]["unavailable"], Value::Null);
+    assert_eq!(report["conditions"], json!([]));
+    let seen = observe(output, 2);
+    assert!(seen.settled, "{:?}", seen.message);
+    assert_eq!([seen.replicas, seen.ready, seen.updated], [2; 3]);
+    assert_eq!(seen.nodes[0].vm, Some(114));
+}
+
+#[test]
+fn a_probe_of_a_group_under_way_tells_why() {
+    let mut answers = Answers::at_rest();
+    answers.group = "4\t3\t2\t3\t1\t2\t1\tv1.34.2+rke2r1\tScalingUp\t\t".to_owned();
+    answers.conditions =
+        "Ready\tFalse\tWaitingForAvailableMachines\tMinimum availability requires 2 replicas,\n\
+                          current \"1\" available\\\u{1b}\nAvailable\tTrue\t\t\n"
+            .to_owned();
+    answers.machines = concat!(
+        "oneks-24-workers-7x2lq-8k5zp\tDeleting\tv1.33.7+rke2r1\tone://114\toneks-24-workers-7x2lq-8k5zp\t",
+        "2026-11-22T10:00:00Z\tFalse\tDraining\tDrain not completed yet:\n* Pod shop/db: \"disruption\tbudget\"\n",
+        "oneks-24-workers-9r4mt-c9wvd\tProvisioning\tv1.34.2+rke2r1\t\t\t\tFalse\tWaitingForInfrastructure\t1 of 2 completed\n",
+    )
+    .to_owned();
+    let output = answers.probe();
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(
+        report["conditions"],
+        json!([{
+            "type": "Ready", "status": "False", "reason": "WaitingForAvailableMachines",
+            "message": "Minimum availability requires 2 replicas, current \"1\" available\\ ",
+        }])
+    );
+    assert_eq!(
+        report["machines"][0]["message"],
+        "Drain not completed yet: * Pod shop/db: \"disruption budget\""
+    );
+    let seen = observe(output, 2);
+    assert!(!seen.settled);
+    assert_eq!([seen.replicas, seen.ready, seen.updated], [2, 0, 0]);
+    assert_eq!(seen.nodes[1].name, "oneks-24-workers-9r4mt-c9wvd");
+    assert_eq!(seen.nodes[1].vm, None);
+    let message = seen.message.unwrap();
+    assert!(message.contains("has not yet seen the last change"), "{message}");
+    assert!(
+        message.contains("is being deleted: Drain not completed yet"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_probe_of_what_does_not_exist_is_no_error() {
+    let mut answers = Answers::at_rest();
+    answers.group.clear();
+    answers.conditions.clear();
+    answers.machines.clear();
+    let report: Value = serde_json::from_str(&answers.probe().stdout).unwrap();
+    assert_eq!(report["group"], Value::Null);
+    assert_eq!(report["machines"], json!([]));
+    let seen = answers.observe();
+    assert!(!seen.settled);
+    assert_eq!(
+        seen.message.unwrap(),
+        "MachineDeployment oneks-24-workers does not exist"
+    );
+}
+
+#[test]
+fn a_hundred_failing_nodes_fit_into_the_guest_agents_way() {
+    let mut answers = Answers::at_rest();
+    answers.group = "9\t9\t100\t100\t100\t0\t100\tv1.34.2+rke2r1\tScalingUp\t\t".to_owned();
+    let long = "word ".repeat(400);
+    answers.conditions = (0..50)
+        .map(|i| format!("Condition{i}\tFalse\tReason\t{long}\n"))
+        .collect();
+    let name = |i: u32| format!("oneks-4294967295-{}-abcde-{i:05}", "w".repeat(32));
+    answers.machines = (0..100)
+        .map(|i| {
+            let name = name(i);
+            format!(
+                "{name}\tRunning\tv1.34.2+rke2r1\tone://{i}\t{name}\t2026-11-22T10:00:00Z\tFalse\tNodeNotReady\t{long}\n"
+            )
+        })
+        .collect();
+    answers.nodes = (0..100)
+        .map(|i| format!("{}\tv1.34.2+rke2r1\tone://{i}\tFalse\n", name(i)))
+        .collect();
+    let output = answers.probe();
+    assert!(output.stdout.len() < 40_000, "{}", output.stdout.len());
+    let seen = observe(output, 100);
+    assert_eq!(seen.nodes.len(), 100);
+    assert_eq!(seen.ready, 0);
+}
+
+/// As `kubectl config view --raw` prints it on a node.
+const KUBECONFIG: &str = "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: Q0E=
+    server: https://127.0.0.1:6443
+  name: default
+contexts:
+- context:
+    cluster: default
+    user: default
+  name: default
+current-context: default
+kind: Config
+preferences: {}
+users:
+- name: default
+  user:
+    client-certificate-data: Q0VSVA==
+    client-key-data: S0VZ
+";
+
+fn kubeconfig(
+    cluster: oneks_driver::Cluster,
+    output: Output,
+) -> Result<Kubeconfig, oneks_driver::DriverError> {
+    ask(Action::Kubeconfig {
+        cluster: Box::new(cluster),
+        group: Box::new(group(Role::ControlPlane, "ha")),
+        output: Some(output),
+    })
+}
+
+#[test]
+fn a_kubeconfig_leads_to_the_endpoint() {
+    let node = Node::new(&format!(
+        "[ \"$*\" = 'config view --raw' ] && cat <<'END'\n{KUBECONFIG}END\n"
+    ));
+    let output = node.run(&scripts()["kubeconfig"].text);
+    for (host, server) in [
+        ("192.0.2.10", "https://192.0.2.10:6443"),
+        ("2001:db8::1", "https://[2001:db8::1]:6443"),
+        ("api.example.org", "https://api.example.org:6443"),
+    ] {
+        let mut cluster = cluster();
+        cluster.endpoint.as_mut().unwrap().host = host.to_owned();
+        let config = &documents(&kubeconfig(cluster, output.clone()).unwrap().kubeconfig)[0];
+        assert_eq!(
+            *config,
+            json!({
+                "apiVersion": "v1", "kind": "Config", "preferences": {}, "current-context": "oneks-24",
+                "clusters": [{"name": "oneks-24", "cluster": {"certificate-authority-data": "Q0E=", "server": server}}],
+                "contexts": [{"name": "oneks-24", "context": {"cluster": "oneks-24", "user": "oneks-24-admin"}}],
+                "users": [{"name": "oneks-24-admin", "user": {
+                    "client-certificate-data": "Q0VSVA==", "client-key-data": "S0VZ",
+                }}],
+            })
+        );
+    }
+}
+
+#[test]
+fn no_kubeconfig_is_an_error_that_does_not_quote_it() {
+    let output = |return_code, stdout: &str, stderr: &str| Output {
+        return_code,
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+    };
+    let error = kubeconfig(cluster(), output(1, "", "error: x\n")).unwrap_err();
+    assert_eq!((error.reason.as_str(), error.retry), ("KubeconfigFailed", true));
+    let mut early = cluster();
+    early.endpoint = None;
+    let error = kubeconfig(early, output(0, KUBECONFIG, "")).unwrap_err();
+    assert_eq!((error.reason.as_str(), error.retry), ("EndpointUnknown", true));
+    for broken in [
+        "",
+        "null",
+        "[]",
+        "clusters: []",
+        "secret: S0VZ: S0VZ",
+        &KUBECONFIG.replace(
+            "users:\n- name: default\n  user:",
+            "users:\n- name: default\n  else:",
+        ),
+        &KUBECONFIG[..KUBECONFIG.len() - 40],
+    ] {
+        let error = kubeconfig(cluster(), output(0, broken, "")).unwrap_err();
+        assert_eq!(
+            (error.reason.as_str(), error.retry),
+            ("BadOutput", true),
+            "{broken}"
+        );
+        assert!(!error.message.contains("S0VZ"), "{error}");
+    }
+}
