@@ -1,4 +1,6 @@
 //! Integration tests.
 
+mod capone;
 mod foreign;
+mod profile;
 mod support;
