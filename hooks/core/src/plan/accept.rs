@@ -570,7 +570,9 @@ fn number_of(context: &Context<'_>, spec: &Spec, key: &str) -> Option<u32> {
     let of = |key: &str, vm: &Vm| vm.name.starts_with(&format!("{}-", context.names.group(key)));
     let longer = |vm: &Vm| spec.node_groups.iter().any(|g| g.name.len() > key.len() && of(&g.name, vm));
     let by_vm = || {
-        let mut vms = context.vms().into_iter().filter(|vm| of(key, vm) && !longer(vm));
+        // One that ends belongs to a group of that name that is gone.
+        let alive = context.vms().into_iter().filter(|vm| vm.condition != VmCondition::Ending);
+        let mut vms = alive.filter(|vm| of(key, vm) && !longer(vm));
         vms.find_map(|vm| vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?.group)
     };
     number(context, by_template.or_else(by_vm)?)
