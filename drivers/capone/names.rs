@@ -64,5 +64,6 @@ fn configuration(group: &Group) -> String {
         .collect();
     let chosen = json!({ "inputs": inputs, "labels": group.labels, "taints": group.taints });
     let digest = Sha256::digest(chosen.to_string());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d] = [0, 1, 2, 3].map(|i| digest[i]);
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }

@@ -85,7 +85,7 @@ fn causes(group: &Group, report: &Report, wanted_version: &str) -> Vec<String> {
     match &report.cluster {
         None => causes.push("the Cluster API cluster does not exist".to_owned()),
         Some(cluster) if cluster.deleting => {
-            causes.push("the Cluster API cluster is being deleted".to_owned())
+            causes.push("the Cluster API cluster is being deleted".to_owned());
         }
         Some(cluster) if cluster.paused => {
             causes.push("the Cluster API cluster is paused: its controllers do nothing".to_owned());
@@ -181,10 +181,13 @@ fn unfit(machine: &Machine, wanted_version: &str) -> Option<String> {
 fn summary(mut causes: Vec<String>) -> String {
     let more = causes.len().saturating_sub(CAUSES);
     causes.truncate(CAUSES);
-    let mut text = causes.join("; ");
-    if more > 0 {
-        text.push_str(&format!("; and {more} more"));
-    }
+    let text = causes.join("; ");
+    let rest = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    let text = format!("{text}{rest}");
     text.chars().filter(|c| !c.is_control()).take(800).collect()
 }
 

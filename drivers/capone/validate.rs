@@ -150,7 +150,7 @@ impl Check<'_> {
                 format!("a number above 0 is needed, {said}"),
             );
         }
-        if self.group.role == Role::ControlPlane && self.group.replicas % 2 == 0 {
+        if self.group.role == Role::ControlPlane && self.group.replicas.is_multiple_of(2) {
             self.own(
                 "user_inputs_values.count",
                 format!("etcd needs an odd number of nodes, not {}", self.group.replicas),

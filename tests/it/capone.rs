@@ -1,5 +1,7 @@
 //! The driver `capone`, as the hooks use it: one process, one request, one reply; with the profiles that are installed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+
 mod golden;
 mod manifest;
 mod observe;

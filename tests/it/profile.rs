@@ -1,5 +1,7 @@
 //! The profiles that are installed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // these are tests
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -153,11 +153,8 @@ fn the_credential_goes_to_kubectl_by_a_pipe() {
              --ignore-not-found --wait=false --request-timeout=60s",
         ]
     );
-    let manifest: String = calls
-        .lines()
-        .filter(|l| !l.starts_with("call "))
-        .map(|l| format!("{l}\n"))
-        .collect();
+    let manifest: Vec<_> = calls.lines().filter(|l| !l.starts_with("call ")).collect();
+    let manifest = manifest.join("\n");
     let secrets = documents(&manifest);
     let schemas = Schemas::load();
     for object in &secrets {
@@ -358,21 +355,17 @@ fn a_hundred_failing_nodes_fit_into_the_guest_agents_way() {
     let mut answers = Answers::at_rest();
     answers.group = "9\t9\t100\t100\t100\t0\t100\tv1.34.2+rke2r1\tScalingUp\t\t".to_owned();
     let long = "word ".repeat(400);
-    answers.conditions = (0..50)
-        .map(|i| format!("Condition{i}\tFalse\tReason\t{long}\n"))
-        .collect();
+    let lines = |count: u32, line: &dyn Fn(u32) -> String| (0..count).map(line).collect::<Vec<_>>().concat();
+    answers.conditions = lines(50, &|i| format!("Condition{i}\tFalse\tReason\t{long}\n"));
     let name = |i: u32| format!("oneks-4294967295-{}-abcde-{i:05}", "w".repeat(32));
-    answers.machines = (0..100)
-        .map(|i| {
-            let name = name(i);
-            format!(
-                "{name}\tRunning\tv1.34.2+rke2r1\tone://{i}\t{name}\t2026-11-22T10:00:00Z\tFalse\tNodeNotReady\t{long}\n"
-            )
-        })
-        .collect();
-    answers.nodes = (0..100)
-        .map(|i| format!("{}\tv1.34.2+rke2r1\tone://{i}\tFalse\n", name(i)))
-        .collect();
+    answers.machines = lines(100, &|i| {
+        let name = name(i);
+        let node = format!("one://{i}\t{name}\t2026-11-22T10:00:00Z");
+        format!("{name}\tRunning\tv1.34.2+rke2r1\t{node}\tFalse\tNodeNotReady\t{long}\n")
+    });
+    answers.nodes = lines(100, &|i| {
+        format!("{}\tv1.34.2+rke2r1\tone://{i}\tFalse\n", name(i))
+    });
     let output = answers.probe();
     assert!(output.stdout.len() < 40_000, "{}", output.stdout.len());
     let seen = observe(output, 100);

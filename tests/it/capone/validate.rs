@@ -187,11 +187,9 @@ fn profiles_that_cannot_work_are_refused_with_setting_or_text() {
             ),
             (
                 |_, g| {
-                    drop(
-                        g.profile
-                            .texts
-                            .insert("seed.j2".to_owned(), "{{ nothing }}".to_owned()),
-                    )
+                    g.profile
+                        .texts
+                        .insert("seed.j2".to_owned(), "{{ nothing }}".to_owned());
                 },
                 "control_plane.family",
                 "seed.j2:1: `nothing` is undefined",

@@ -40,7 +40,7 @@ function text(s, max,    i, c, out) {
 function number(s) { return s ~ /^[0-9]+$/ && length(s) < 16 ? s : "null" }
 function member(name, s, max) { return s == "" ? "" : ",\"" name "\":" text(s, max) }
 function flag(name, s) { return s == "" || s == "false" ? "" : ",\"" name "\":true" }
-function machine_end(    out, ready) {
+function machine_end(    out) {
   if (m == "") return
   out = "{\"name\":" text(m, 80) member("phase", phase, 20) member("version", version, 40)
   out = out member("provider", provider, 40) member("node", node, 80) flag("deleting", deleting)
