@@ -1,2 +1,68 @@
-//! To be written.
-fn main() {}
+//! `oneks`: Kubernetes clusters on OpenNebula, from the command line.
+
+mod app;
+mod args;
+mod cluster;
+mod commands;
+mod connect;
+mod edit;
+mod failure;
+mod format;
+mod hooks;
+mod out;
+mod select;
+mod table;
+mod time;
+mod tls;
+mod validate;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use app::App;
+use args::{Cli, Command};
+use connect::Access;
+use failure::Failure;
+use out::Out;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(args::with_resource(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads is no error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::Code::Usage.number()));
+        }
+    };
+    let global = cli.global;
+    let access = Access {
+        endpoint: global.endpoint,
+        user: global.user,
+        password: global.password.map(opennebula::Secret::from),
+    };
+    let mut app = App::new(Out::process(global.verbose), access, global.profiles);
+    match run(&mut app, &cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            app.out.failure(&failure);
+            failure.code().into()
+        }
+    }
+}
+
+fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::List(list) => list.run(app),
+        Command::Top(top) => top.run(app),
+        Command::Show(show) => show.run(app),
+        Command::Create(create) => create.run(app),
+        Command::Scale(scale) => scale.run(app),
+        Command::Upgrade(upgrade) => upgrade.run(app),
+        Command::Recover(recover) => recover.run(app),
+        Command::Delete(delete) => delete.run(app),
+        Command::Kubeconfig(kubeconfig) => kubeconfig.run(app),
+        Command::Setup(setup) => setup.run(app),
+    }
+}

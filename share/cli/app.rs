@@ -1,0 +1,105 @@
+//! What a command works with: the output, OpenNebula, the environment and the time.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use oneks::layout::Layout;
+use opennebula::Client;
+use opennebula::endpoint::Environment;
+
+use crate::connect::{self, Access};
+use crate::failure::Failure;
+use crate::out::Out;
+
+/// Everything outside that a command touches.
+pub struct App {
+    /// Output.
+    pub out: Out,
+    /// Environment variables.
+    pub environment: Environment,
+    /// Time.
+    pub pace: Pace,
+    /// Folder of the profiles, if another than the installed one was chosen.
+    pub profiles: Option<PathBuf>,
+    access: Access,
+    client: Option<Client>,
+}
+
+/// Time as far as watching needs it.
+pub struct Pace {
+    /// Time since some moment.
+    pub elapsed: Box<dyn Fn() -> Duration>,
+    /// Waits.
+    pub sleep: Box<dyn Fn(Duration)>,
+    /// Seconds since the epoch.
+    pub epoch: Box<dyn Fn() -> u64>,
+}
+
+impl Pace {
+    /// The time of this machine.
+    pub fn machine() -> Self {
+        let start = Instant::now();
+        Self {
+            elapsed: Box::new(move || start.elapsed()),
+            sleep: Box::new(std::thread::sleep),
+            epoch: Box::new(|| oneks::clock::now(&Environment::process())),
+        }
+    }
+}
+
+impl App {
+    /// For a process.
+    pub fn new(out: Out, access: Access, profiles: Option<PathBuf>) -> Self {
+        Self { out, environment: Environment::process(), pace: Pace::machine(), profiles, access, client: None }
+    }
+
+    /// OpenNebula as the user who calls. The session is read when it is first needed.
+    pub fn client(&mut self) -> Result<Client, Failure> {
+        if let Some(client) = &self.client {
+            return Ok(client.clone());
+        }
+        let client = connect::client(&self.access, &self.environment, &mut self.out)?;
+        self.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Where the installed files lie.
+    pub fn layout(&self) -> Layout {
+        Layout::of(&self.environment)
+    }
+
+    /// Is there somebody who could answer a question?
+    pub fn is_interactive(&self) -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks for a line. `None` at the end of the input.
+    pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
+        self.out.ask(question);
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line)?;
+        Ok((read > 0).then(|| line.trim().to_owned()))
+    }
+
+    #[cfg(test)]
+    pub fn for_tests(out: Out, client: Client) -> Self {
+        use std::cell::Cell;
+        use std::rc::Rc;
+
+        let time = Rc::new(Cell::new(Duration::ZERO));
+        let (clock, wall) = (time.clone(), time.clone());
+        Self {
+            out,
+            environment: Environment::new(|_| None),
+            pace: Pace {
+                elapsed: Box::new(move || clock.get()),
+                sleep: Box::new(move |pause| time.set(time.get() + pause)),
+                epoch: Box::new(move || 1_700_000_000 + wall.get().as_secs()),
+            },
+            profiles: Some(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/profiles"))),
+            access: Access::default(),
+            client: Some(client),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::commands::{create, delete, kubeconfig, list, recover, scale, setup, show, upgrade};
+
+/// Kubernetes clusters on OpenNebula.
+///
+/// Talks straight to OpenNebula as the user who calls, as all OpenNebula commands do: the session comes from ONE_AUTH or
+/// ~/.one/one_auth, the address from ONE_XMLRPC or ~/.one/one_endpoint.
+///
+/// Clusters are named by id or name, node groups by id, by CLUSTER/NAME, or by name where that is unambiguous. Most
+/// commands take lists and ranges: 24,30..35,web. Without `cluster` or `nodegroup`, a cluster is meant.
+#[derive(Debug, Parser)]
+#[command(name = "oneks", version, disable_help_subcommand = false, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Address of OpenNebula's XML-RPC server, http:// or https://
+    #[arg(long, global = true, value_name = "URL", help_heading = "OpenNebula")]
+    pub endpoint: Option<String>,
+    /// User; the password is asked for unless it is given
+    #[arg(long, global = true, value_name = "NAME", help_heading = "OpenNebula")]
+    pub user: Option<String>,
+    /// Password or token; other users of this machine can see it in the list of processes
+    #[arg(long, global = true, value_name = "PASSWORD", help_heading = "OpenNebula")]
+    pub password: Option<String>,
+    /// Folder of the profiles, if not the installed one
+    #[arg(long, global = true, value_name = "DIR", help_heading = "OpenNebula")]
+    pub profiles: Option<PathBuf>,
+    /// Say more about what is done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List clusters or node groups
+    #[command(subcommand)]
+    List(list::List),
+    /// List clusters or node groups again and again
+    #[command(subcommand)]
+    Top(list::Top),
+    /// Show all about clusters or node groups
+    #[command(subcommand)]
+    Show(show::Show),
+    /// Create a cluster, or add a node group to one
+    #[command(subcommand)]
+    Create(create::Create),
+    /// Change the number of nodes
+    #[command(subcommand)]
+    Scale(scale::Scale),
+    /// Bring a cluster to another version of Kubernetes
+    #[command(subcommand)]
+    Upgrade(upgrade::Upgrade),
+    /// Try again what failed
+    #[command(subcommand)]
+    Recover(recover::Recover),
+    /// Delete clusters or node groups
+    #[command(subcommand)]
+    Delete(delete::Delete),
+    /// Print a cluster's kubeconfig
+    #[command(subcommand)]
+    Kubeconfig(kubeconfig::Kubeconfig),
+    /// Register the hooks at OpenNebula, as oneadmin
+    Setup(setup::Setup),
+}
+
+/// The command line with `cluster` put in where the resource was left out: `oneks list`, `oneks show 24`.
+///
+/// A word that is neither option nor number stays what it is, so that a mistyped resource is called one.
+pub fn with_resource(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let root = Cli::command();
+    let text = |at: usize| arguments.get(at).and_then(|a| a.to_str());
+    let mut at = 1;
+    while let Some(option) = text(at).filter(|a| a.starts_with('-')) {
+        let takes_value = root.get_arguments().any(|a| {
+            a.get_action().takes_values() && a.get_long().is_some_and(|long| option == format!("--{long}"))
+        });
+        at += if takes_value { 2 } else { 1 };
+    }
+    let Some(command) = text(at).and_then(|name| root.find_subcommand(name)) else { return arguments };
+    if command.find_subcommand("cluster").is_none() {
+        return arguments;
+    }
+    let left_out = match text(at + 1) {
+        None => arguments.len() == at + 1,
+        Some("-h" | "--help") => false,
+        Some(next) => next.starts_with(|c: char| c == '-' || c.is_ascii_digit()),
+    };
+    if left_out {
+        arguments.insert(at + 1, "cluster".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_resource_that_was_left_out_is_a_cluster() {
+        for (given, wanted) in [
+            ("list", "list cluster"),
+            ("list -j", "list cluster -j"),
+            ("--endpoint http://x:1/RPC2 -v list --csv", "--endpoint http://x:1/RPC2 -v list cluster --csv"),
+            ("show 24", "show cluster 24"),
+            ("delete 24..30 --force", "delete cluster 24..30 --force"),
+            ("list nodegroup", "list nodegroup"),
+            ("show web", "show web"),
+            ("list --help", "list --help"),
+            ("setup --remove", "setup --remove"),
+            ("nonsense 1", "nonsense 1"),
+            ("", ""),
+        ] {
+            let words = |text: &str| -> Vec<OsString> {
+                std::iter::once("oneks").chain(text.split_whitespace()).map(OsString::from).collect()
+            };
+            assert_eq!(with_resource(words(given)), words(wanted), "{given}");
+        }
+    }
+}

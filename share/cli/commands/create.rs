@@ -1,0 +1,96 @@
+//! `oneks create`.
+
+mod cluster;
+mod node_group;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use oneks_core::profile::Family;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::failure::{Failure, with_path};
+
+/// `oneks create`.
+#[derive(Debug, Subcommand)]
+pub enum Create {
+    /// Create a cluster from a file or from options
+    #[command(alias = "clusters")]
+    Cluster(Box<cluster::ClusterArgs>),
+    /// Add a node group to a cluster
+    #[command(aliases = ["nodegroups", "group", "groups"])]
+    Nodegroup(node_group::GroupArgs),
+}
+
+impl Create {
+    /// Runs the command.
+    pub fn run(&self, app: &mut App) -> Result<(), Failure> {
+        match self {
+            Self::Cluster(args) => args.run(app),
+            Self::Nodegroup(args) => args.run(app),
+        }
+    }
+}
+
+/// Reads JSON or YAML from a file, `-` for standard input.
+///
+/// # Errors
+/// The file can't be read or is neither.
+pub fn read_file(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
+    let text = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())?
+    } else {
+        std::fs::read_to_string(path).map_err(with_path(path))?
+    };
+    let wrong = |reason: String| Failure::Refused(format!("{}: {reason}", path.display()));
+    let value: Value = if text.trim_start().starts_with('{') {
+        serde_json::from_str(&text).map_err(|e| wrong(format!("not JSON: {e}")))?
+    } else {
+        serde_saphyr::from_str(&text).map_err(|e| wrong(format!("not YAML: {}", e.without_snippet())))?
+    };
+    match value {
+        Value::Object(map) => Ok(map),
+        _ => Err(wrong("expected a map of settings, such as kubernetes_version: v1.34.2".to_owned())),
+    }
+}
+
+/// `KEY=VALUE`
+///
+/// # Errors
+/// There is no `=`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// `KEY=VALUE:EFFECT` or `KEY:EFFECT`, as kubectl has it.
+///
+/// # Errors
+/// There is no effect.
+pub fn taint(text: &str) -> Result<Value, String> {
+    let (left, effect) = text.rsplit_once(':').ok_or("expected KEY=VALUE:EFFECT, such as gpu=yes:NoSchedule")?;
+    let (key, value) = left.split_once('=').unwrap_or((left, ""));
+    Ok(json!({"key": key.trim(), "value": value.trim(), "effect": effect.trim()}))
+}
+
+/// The values of inputs as the profile's types want them; without a profile, as JSON if they are, else as text.
+///
+/// # Errors
+/// A value is not what the input takes.
+pub fn inputs(family: Option<&Family>, given: &[(String, String)], path: &str) -> Result<Map<String, Value>, Failure> {
+    let mut values = Map::new();
+    for (name, text) in given {
+        let input = family.and_then(|f| f.user_inputs.iter().find(|i| i.name == *name));
+        let value = match input {
+            Some(input) => input
+                .parse(text)
+                .map_err(|reason| Failure::Refused(format!("{path}.user_inputs_values.{name}: {reason}")))?,
+            None => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
+        };
+        values.insert(name.clone(), value);
+    }
+    Ok(values)
+}

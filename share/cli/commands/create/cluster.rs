@@ -1,0 +1,267 @@
+//! `oneks create cluster`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use oneks_core::names::DOCUMENT_TYPE;
+use oneks_core::profile::Catalog;
+use oneks_driver::Role;
+use opennebula::Client;
+use opennebula::calls::{PoolFilter, PoolRange};
+use opennebula::template::{Template, json_for_cdata};
+use serde_json::{Map, Value, json};
+
+use super::{inputs, pair, read_file};
+use crate::app::App;
+use crate::commands::upgrade::version;
+use crate::failure::Failure;
+use crate::validate;
+use crate::wait::{self, Goal, WaitArgs};
+use crate::format;
+
+/// What `create cluster` takes. Options win over the file.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterArgs {
+    /// Name of the cluster
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Read the specification from a file, JSON or YAML; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// What the cluster is for
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Version of Kubernetes, such as v1.34.2
+    #[arg(short = 'k', long, alias = "k8s-version", value_name = "VERSION")]
+    kubernetes_version: Option<String>,
+    /// OpenNebula cluster, by id or name
+    #[arg(long, visible_alias = "cluster", value_name = "ID", help_heading = "Placement")]
+    opennebula_cluster: Option<String>,
+    /// Network of the API endpoint, by id or name
+    #[arg(long, value_name = "ID", help_heading = "Placement")]
+    public_network: Option<String>,
+    /// Network of the nodes, by id or name
+    #[arg(long, value_name = "ID", help_heading = "Placement")]
+    private_network: Option<String>,
+    /// Datastore with the images, by id or name
+    #[arg(long, visible_alias = "datastore", value_name = "ID", help_heading = "Placement")]
+    image_datastore: Option<String>,
+    /// Flavour of the control plane
+    #[arg(long, value_name = "FLAVOUR", help_heading = "Control plane")]
+    flavour: Option<String>,
+    /// Profile family of the control plane
+    #[arg(long, value_name = "FAMILY", help_heading = "Control plane")]
+    family: Option<String>,
+    /// An input of the control plane's profile; may be repeated
+    #[arg(long = "input", value_name = "NAME=VALUE", value_parser = pair, help_heading = "Control plane")]
+    inputs: Vec<(String, String)>,
+    /// A node group, such as name=workers,flavour=small,count=3; may be repeated
+    ///
+    /// `family` and every input of the profile can be given too. A comma in a value is not possible here; use a file.
+    #[arg(long = "nodegroup", visible_alias = "node-group", value_name = "SETTINGS", value_parser = group_settings,
+          help_heading = "Node groups")]
+    node_groups: Vec<Settings>,
+    /// Driver
+    #[arg(long, value_name = "NAME")]
+    driver: Option<String>,
+    /// Refuse to delete the cluster until this is taken back
+    #[arg(long)]
+    deletion_protection: bool,
+    /// Check everything and print the specification, but create nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// `name=workers,flavour=small,count=3`, taken apart.
+type Settings = Vec<(String, String)>;
+
+fn group_settings(text: &str) -> Result<Settings, String> {
+    text.split(',').map(pair).collect::<Result<_, _>>().map_err(|_| {
+        format!("{text:?} is no list of settings; expected name=workers,flavour=small,count=3")
+    })
+}
+
+impl ClusterArgs {
+    /// Runs the command.
+    pub fn run(&self, app: &mut App) -> Result<(), Failure> {
+        let mut spec = match &self.file {
+            Some(path) => read_file(path)?,
+            None => Map::new(),
+        };
+        let given = spec.remove("name").and_then(|v| v.as_str().map(str::to_owned));
+        let Some(name) = self.name.clone().or(given).filter(|n| !n.trim().is_empty()) else {
+            return Err(Failure::Usage("the cluster needs a name".to_owned()));
+        };
+        // Requests to the REST interface name the control plane so.
+        if let Some(control_plane) = spec.remove("spec") {
+            spec.entry("control_plane").or_insert(control_plane);
+        }
+        let mut spec = Value::Object(spec);
+        self.apply(app, &mut spec)?;
+        self.complete(&spec)?;
+        let text = json_for_cdata(&spec);
+        validate::check(app, &text, None)?;
+        if self.dry_run {
+            return app.out.line(&format::pretty(&spec));
+        }
+        let mut template = Template::new();
+        template.set("NAME", name.as_str());
+        template.set("SPEC", text.as_str());
+        let xml = template.to_xml("TEMPLATE").map_err(|e| Failure::Refused(e.to_string()))?;
+        let id = app.client()?.document_allocate(&xml, DOCUMENT_TYPE)?;
+        if !self.wait.json {
+            app.out.line(&format!("ID: {id}"))?;
+        }
+        wait::follow(app, id, &Goal::Settled(text), &self.wait)
+    }
+
+    /// Puts the options into the specification.
+    fn apply(&self, app: &mut App, spec: &mut Value) -> Result<(), Failure> {
+        if let Some(text) = &self.description {
+            spec["description"] = json!(text);
+        }
+        if let Some(text) = &self.kubernetes_version {
+            spec["kubernetes_version"] = json!(version(text));
+        }
+        if let Some(text) = &self.driver {
+            spec["driver"] = json!(text);
+        }
+        if self.deletion_protection {
+            spec["deletion_protection"] = json!(true);
+        }
+        let places = [
+            (&self.opennebula_cluster, Kind::Cluster, "/deployment/cluster"),
+            (&self.public_network, Kind::Network, "/deployment/networks/public"),
+            (&self.private_network, Kind::Network, "/deployment/networks/private"),
+            (&self.image_datastore, Kind::Datastore, "/deployment/datastores/image"),
+        ];
+        for (given, kind, path) in places {
+            if let Some(text) = given {
+                let id = kind.id(app, text)?;
+                *at(spec, path) = json!({"id": id});
+            }
+        }
+        let catalog = validate::catalog(app);
+        let catalog = catalog.as_ref();
+        if let Some(family) = &self.family {
+            *at(spec, "/control_plane/family") = json!(family);
+        }
+        if let Some(flavour) = &self.flavour {
+            *at(spec, "/control_plane/flavour") = json!(flavour);
+        }
+        if !self.inputs.is_empty() {
+            let family = family_of(catalog, Role::ControlPlane, &spec["control_plane"]);
+            let values = inputs(family, &self.inputs, "control_plane")?;
+            for (name, value) in values {
+                *at(spec, &format!("/control_plane/user_inputs_values/{name}")) = value;
+            }
+        }
+        for settings in &self.node_groups {
+            let group = node_group(catalog, settings)?;
+            match at(spec, "/node_groups") {
+                Value::Array(groups) => groups.push(group),
+                other => *other = json!([group]),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what is missing by the names of the options, rather than by paths.
+    fn complete(&self, spec: &Value) -> Result<(), Failure> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let needed = [
+            ("/kubernetes_version", "--kubernetes-version"),
+            ("/deployment/cluster", "--opennebula-cluster"),
+            ("/deployment/networks/public", "--public-network"),
+            ("/deployment/networks/private", "--private-network"),
+            ("/control_plane/flavour", "--flavour"),
+        ];
+        let missing: Vec<&str> =
+            needed.iter().filter(|(path, _)| spec.pointer(path).is_none()).map(|(_, option)| *option).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!("missing: {}; or give the whole specification with --file", missing.join(", "))))
+    }
+}
+
+/// The place in a JSON value, made if it is not there.
+fn at<'a>(value: &'a mut Value, path: &str) -> &'a mut Value {
+    path.split('/').skip(1).fold(value, |value, key| {
+        if !value.is_object() {
+            *value = json!({});
+        }
+        &mut value[key]
+    })
+}
+
+fn family_of<'a>(catalog: Option<&'a Catalog>, role: Role, group: &Value) -> Option<&'a oneks_core::profile::Family> {
+    catalog?.family(role, group["family"].as_str().unwrap_or("general")).ok()
+}
+
+/// The entry of a node group from its settings.
+fn node_group(catalog: Option<&Catalog>, settings: &Settings) -> Result<Value, Failure> {
+    let mut group = json!({});
+    let mut values = Vec::new();
+    for (key, value) in settings {
+        match key.as_str() {
+            "name" | "flavour" | "family" | "display_name" | "description" => group[key] = json!(value),
+            _ => values.push((key.clone(), value.clone())),
+        }
+    }
+    for (key, example) in [("name", "name=workers"), ("flavour", "flavour=small")] {
+        if group[key].is_null() {
+            return Err(Failure::Usage(format!("--nodegroup: {key} is missing, such as {example}")));
+        }
+    }
+    let family = family_of(catalog, Role::NodeGroup, &group);
+    let path = format!("node group {}", group["name"].as_str().unwrap_or_default());
+    let values = inputs(family, &values, &path)?;
+    if !values.is_empty() {
+        group["user_inputs_values"] = Value::Object(values);
+    }
+    Ok(group)
+}
+
+/// Kinds of objects that may be given by name.
+#[derive(Clone, Copy)]
+enum Kind {
+    Cluster,
+    Network,
+    Datastore,
+}
+
+impl Kind {
+    fn id(self, app: &mut App, text: &str) -> Result<u32, Failure> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let (what, list) = match self {
+            Self::Cluster => ("OpenNebula cluster", "onecluster list"),
+            Self::Network => ("network", "onevnet list"),
+            Self::Datastore => ("datastore", "onedatastore list"),
+        };
+        let names = self.names(&app.client()?)?;
+        let found: Vec<u32> = names.iter().filter(|(_, name)| name == text).map(|(id, _)| *id).collect();
+        match found[..] {
+            [id] => Ok(id),
+            [] => Err(Failure::NotFound(format!("there is no {what} {text} that you may use; see `{list}`"))),
+            _ => Err(Failure::Usage(format!("several objects of the kind {what} are called {text}; give an id"))),
+        }
+    }
+
+    fn names(self, client: &Client) -> Result<Vec<(u32, String)>, Failure> {
+        Ok(match self {
+            Self::Cluster => client.clusterpool_info()?.into_iter().map(|o| (o.id, o.name)).collect(),
+            Self::Network => {
+                let pool = client.vnpool_info(PoolFilter::All, PoolRange::default())?;
+                pool.into_iter().map(|o| (o.id, o.name)).collect()
+            }
+            Self::Datastore => client.datastorepool_info()?.into_iter().map(|o| (o.id, o.name)).collect(),
+        })
+    }
+}

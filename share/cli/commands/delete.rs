@@ -1,0 +1,97 @@
+//! `oneks delete`.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::app::App;
+use crate::cluster::Cluster;
+use crate::commands::each;
+use crate::failure::Failure;
+use crate::wait::{self, Goal, WaitArgs};
+use crate::{edit, select};
+
+/// `oneks delete`.
+#[derive(Debug, Subcommand)]
+pub enum Delete {
+    /// Delete clusters with everything that belongs to them
+    ///
+    /// Nodes go first, then routers, reservations, templates and the credential, and the document in the end. Networks
+    /// and images that were there before stay.
+    #[command(alias = "clusters")]
+    Cluster(DeleteClusterArgs),
+    /// Remove node groups from their clusters
+    #[command(aliases = ["nodegroups", "group", "groups"])]
+    Nodegroup(DeleteGroupArgs),
+}
+
+/// What `delete cluster` takes.
+#[derive(Debug, Clone, Args)]
+pub struct DeleteClusterArgs {
+    /// Clusters: ids, names, lists and ranges
+    #[arg(required = true, value_name = "CLUSTER")]
+    clusters: Vec<String>,
+    /// Use the means of last resort for machines that won't end
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// What `delete nodegroup` takes.
+#[derive(Debug, Clone, Args)]
+pub struct DeleteGroupArgs {
+    /// Node groups: 24001, web/workers, lists and ranges
+    #[arg(required = true, value_name = "NODEGROUP")]
+    groups: Vec<String>,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Delete {
+    /// Runs the command.
+    pub fn run(&self, app: &mut App) -> Result<(), Failure> {
+        match self {
+            Self::Cluster(args) => {
+                let ids = select::clusters(&app.client()?, &args.clusters)?;
+                each(app, &ids, |app, id| cluster(app, *id, args))
+            }
+            Self::Nodegroup(args) => {
+                let groups = select::groups(&app.client()?, &args.groups)?;
+                each(app, &groups, |app, wanted| {
+                    let changed = edit::spec(app, wanted.cluster, |cluster, spec| {
+                        remove_group(cluster, &wanted.group, spec)
+                    })?;
+                    wait::follow(app, wanted.cluster, &Goal::Settled(changed.text), &args.wait)
+                })
+            }
+        }
+    }
+}
+
+fn cluster(app: &mut App, id: u32, args: &DeleteClusterArgs) -> Result<(), Failure> {
+    let cluster = Cluster::fetch(&app.client()?, id)?;
+    if cluster.spec["deletion_protection"] == true {
+        return Err(Failure::Refused(format!(
+            "{} is protected from deletion; `oneks update cluster {id} --deletion-protection false` takes that back",
+            cluster.title()
+        )));
+    }
+    edit::write(app, id, &[("DELETE", if args.force { "FORCE" } else { "YES" })])?;
+    wait::follow(app, id, &Goal::Deleted, &args.wait)
+}
+
+fn remove_group(cluster: &Cluster, wanted: &str, spec: &mut Value) -> Result<(), Failure> {
+    let group = cluster.group(wanted)?;
+    if group.is_control_plane() {
+        return Err(Failure::Refused(format!(
+            "the control plane of {} goes with the cluster only: `oneks delete cluster {}`",
+            cluster.title(),
+            cluster.id()
+        )));
+    }
+    let key = group.key.to_owned();
+    if let Some(groups) = spec.get_mut("node_groups").and_then(Value::as_array_mut) {
+        groups.retain(|g| g["name"] != key.as_str());
+    }
+    Ok(())
+}

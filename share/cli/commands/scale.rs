@@ -1,0 +1,65 @@
+//! `oneks scale`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::commands::each;
+use crate::failure::Failure;
+use crate::wait::{self, Goal, WaitArgs};
+use crate::{edit, select};
+
+/// `oneks scale`.
+#[derive(Debug, Subcommand)]
+pub enum Scale {
+    /// Change the number of nodes of node groups
+    #[command(aliases = ["nodegroups", "group", "groups"])]
+    Nodegroup(ScaleArgs),
+}
+
+/// What `scale nodegroup` takes.
+#[derive(Debug, Clone, Args)]
+pub struct ScaleArgs {
+    /// Node groups: 24001, web/workers, lists and ranges
+    #[arg(required = true, value_name = "NODEGROUP")]
+    groups: Vec<String>,
+    /// Number of nodes; 0 is allowed
+    #[arg(short = 'n', long, visible_alias = "count", value_name = "NUMBER")]
+    target: u32,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Scale {
+    /// Runs the command.
+    pub fn run(&self, app: &mut App) -> Result<(), Failure> {
+        let Self::Nodegroup(args) = self;
+        let groups = select::groups(&app.client()?, &args.groups)?;
+        each(app, &groups, |app, wanted| {
+            let changed = edit::spec(app, wanted.cluster, |cluster, spec| {
+                let group = cluster.group(&wanted.group)?;
+                if group.is_control_plane() {
+                    return Err(Failure::Refused(format!(
+                        "the control plane of {} has the size that it was created with; only node groups can be scaled",
+                        cluster.title()
+                    )));
+                }
+                let group = edit::group_mut(spec, group.key, cluster)?;
+                set_input(group, "count", json!(args.target));
+                Ok(())
+            })?;
+            if !changed.written {
+                app.out.detail(&format!("oneks: {} has that size already", wanted.group));
+            }
+            wait::follow(app, wanted.cluster, &Goal::Settled(changed.text), &args.wait)
+        })
+    }
+}
+
+/// Sets an input of a group's entry in SPEC.
+pub fn set_input(group: &mut Value, name: &str, value: Value) {
+    if !group["user_inputs_values"].is_object() {
+        group["user_inputs_values"] = json!({});
+    }
+    group["user_inputs_values"][name] = value;
+}

@@ -1,0 +1,128 @@
+//! `oneks setup`: the hooks at OpenNebula.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use opennebula::calls::UpdateMode;
+use opennebula::template::Template;
+
+use crate::app::App;
+use crate::failure::Failure;
+use crate::hooks::{self, Change, Definition};
+
+/// Registers the hooks at OpenNebula: creates those that are missing, corrects those that differ, removes those that
+/// are not used any more. Run it as oneadmin on the front-end, after each installation; what is right is left alone.
+///
+/// Clusters go on living without hooks. A later setup takes them over as they are.
+#[derive(Debug, Clone, Args)]
+pub struct Setup {
+    /// Remove all hooks of OneKS
+    #[arg(long)]
+    remove: bool,
+    /// Folder of the executables, if not the installed one
+    #[arg(long, value_name = "DIR")]
+    hooks_dir: Option<PathBuf>,
+    /// Only say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Setup {
+    /// Runs the command.
+    pub fn run(&self, app: &mut App) -> Result<(), Failure> {
+        let folder = self.folder(app)?;
+        let wanted = if self.remove { Vec::new() } else { hooks::table()? };
+        if !self.remove {
+            executables(&wanted, &folder)?;
+        }
+        let client = app.client()?;
+        let pool = client.hookpool_info().map_err(|e| {
+            if e.is_authorization() {
+                Failure::Refused("only oneadmin may register hooks: run this as oneadmin on the front-end".to_owned())
+            } else {
+                e.into()
+            }
+        })?;
+        let changes = hooks::compare(&wanted, &pool.items, &folder);
+        for change in &changes {
+            if !self.dry_run {
+                carry_out(app, change, &folder)?;
+            }
+            app.out.line(&describe(change, self.dry_run))?;
+        }
+        let unchanged = wanted.len().saturating_sub(changes.iter().filter(|c| !matches!(c, Change::Delete(..))).count());
+        match (changes.is_empty(), self.remove) {
+            (true, true) => app.out.line("no hooks of OneKS are registered"),
+            (true, false) => app.out.line(&format!("all {unchanged} hooks are registered")),
+            (false, true) => Ok(()),
+            (false, false) => app.out.line(&format!("{} hooks in all, {unchanged} unchanged", wanted.len())),
+        }
+    }
+
+    /// The folder of the executables, absolute: the hook manager takes other paths as relative to its own.
+    fn folder(&self, app: &App) -> Result<PathBuf, Failure> {
+        let folder = self.hooks_dir.clone().unwrap_or_else(|| app.layout().hooks);
+        std::path::absolute(&folder).map_err(crate::failure::with_path(&folder))
+    }
+}
+
+/// Refuses to register what can't be started.
+fn executables(wanted: &[Definition], folder: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let blank = folder.to_string_lossy().contains(|c: char| c.is_whitespace() || "&<>|;\"'$`".contains(c));
+    if blank {
+        return Err(Failure::Usage(format!(
+            "{}: the hook manager can't start programs in a folder with blanks or special characters in its name",
+            folder.display()
+        )));
+    }
+    for definition in wanted {
+        let path = folder.join(&definition.executable);
+        match std::fs::metadata(&path) {
+            Ok(about) if about.is_file() && about.permissions().mode() & 0o111 != 0 => {}
+            Ok(_) => return Err(Failure::Other(format!("{} is not executable", path.display()))),
+            Err(e) => {
+                return Err(Failure::Other(format!(
+                    "{}: {e}; install OneKS first, or name the folder with --hooks-dir",
+                    path.display()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn carry_out(app: &mut App, change: &Change, folder: &Path) -> Result<(), Failure> {
+    let client = app.client()?;
+    match change {
+        Change::Create(definition) => {
+            client.hook_allocate(&text(&definition.full_template(folder))?)?;
+        }
+        Change::Update(id, definition, _) => {
+            client.hook_update(*id, &text(&definition.template(folder))?, UpdateMode::Replace)?;
+        }
+        Change::Replace(id, definition) => {
+            client.hook_delete(*id)?;
+            client.hook_allocate(&text(&definition.full_template(folder))?)?;
+        }
+        Change::Delete(id, _) => client.hook_delete(*id)?,
+    }
+    Ok(())
+}
+
+fn text(template: &Template) -> Result<String, Failure> {
+    template.to_text().map_err(|e| Failure::Other(format!("a hook can't be written: {e}")))
+}
+
+fn describe(change: &Change, dry_run: bool) -> String {
+    let would = if dry_run { "would be " } else { "" };
+    match change {
+        Change::Create(definition) => format!("{would}created  {}", definition.name),
+        Change::Update(_, definition, what) => {
+            format!("{would}updated  {} ({})", definition.name, what.join(", "))
+        }
+        Change::Replace(_, definition) => format!("{would}replaced {}", definition.name),
+        Change::Delete(_, name) => format!("{would}removed  {name}"),
+    }
+}

@@ -1,0 +1,54 @@
+//! Finding OpenNebula and the session, as every OpenNebula tool does.
+
+use opennebula::endpoint::Environment;
+use opennebula::http::HttpTransport;
+use opennebula::{Client, Secret, Session};
+
+use crate::failure::Failure;
+use crate::out::Out;
+use crate::tls::TlsTransport;
+
+/// What the command line says about it.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// Address of the XML-RPC server.
+    pub endpoint: Option<String>,
+    /// The user.
+    pub user: Option<String>,
+    /// The password or token.
+    pub password: Option<Secret>,
+}
+
+/// OpenNebula as the chosen user.
+pub fn client(access: &Access, environment: &Environment, out: &mut Out) -> Result<Client, Failure> {
+    let endpoint = match &access.endpoint {
+        Some(endpoint) => endpoint.trim().to_owned(),
+        None => environment.endpoint()?,
+    };
+    let session = session(access, environment, out)?;
+    out.detail(&format!("oneks: {endpoint} as {}", session.user()));
+    if endpoint.starts_with("https://") {
+        return Ok(Client::new(TlsTransport::new(&endpoint)?, session));
+    }
+    let transport = HttpTransport::new(&endpoint).map_err(|e| Failure::Usage(e.to_string()))?;
+    Ok(Client::new(transport, session))
+}
+
+fn session(access: &Access, environment: &Environment, out: &mut Out) -> Result<Session, Failure> {
+    let Some(user) = &access.user else {
+        if access.password.is_some() {
+            return Err(Failure::Usage("--password needs --user".to_owned()));
+        }
+        return Ok(environment.session()?);
+    };
+    if let Some(password) = &access.password {
+        return Ok(Session::new(user, password));
+    }
+    out.ask(&format!("Password of {user}: "));
+    let password = rpassword::read_password()
+        .map_err(|e| Failure::Usage(format!("the password of {user} can't be read ({e}); give --password")))?;
+    if password.is_empty() {
+        return Err(Failure::Usage(format!("the password of {user} is empty")));
+    }
+    Ok(Session::new(user, &Secret::new(password)))
+}

@@ -1,0 +1,145 @@
+//! What can go wrong with a command, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use opennebula::Error;
+use opennebula::endpoint::CredentialError;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no such cluster, node group, network …
+    #[error("{0}")]
+    NotFound(String),
+    /// A value was refused, by this command or by the hooks.
+    #[error("{0}")]
+    Refused(String),
+    /// The operation that was watched failed.
+    #[error("{0}")]
+    OperationFailed(String),
+    /// The operation that was watched did not end in time.
+    #[error("{0}")]
+    TimedOut(String),
+    /// A call to OpenNebula.
+    #[error("{0}")]
+    Call(#[from] Error),
+    /// There is no session.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+    /// Nobody reads the output any more: no error, but there is nothing left to do.
+    #[error("nobody reads the output")]
+    ClosedPipe,
+    /// Several objects failed, each was reported; the code of the first.
+    #[error("{count} of {of} failed")]
+    Several {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        of: usize,
+        /// Exit code.
+        code: Code,
+    },
+}
+
+/// The exit codes. `oneks help exit-codes` and the man page show this table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// It was done.
+    Success = 0,
+    /// OpenNebula or the system refused.
+    Error = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// There is no such object.
+    NotFound = 3,
+    /// A value was refused.
+    Refused = 4,
+    /// The operation that was watched failed.
+    OperationFailed = 5,
+    /// The operation that was watched did not end in time; it goes on.
+    TimedOut = 6,
+    /// The user may not do this, or is not known.
+    NotAllowed = 7,
+}
+
+impl Code {
+    /// Every code with its meaning.
+    pub const TABLE: [(Self, &'static str); 8] = [
+        (Self::Success, "it was done; with --wait: the cluster came to rest as wanted"),
+        (Self::Error, "OpenNebula could not be reached or refused, or a file could not be read or written"),
+        (Self::Usage, "the command line makes no sense"),
+        (Self::NotFound, "there is no such cluster, node group, network, datastore or user"),
+        (Self::Refused, "a value was refused, by this command or by the hooks; the cluster stays as it was"),
+        (Self::OperationFailed, "with --wait: the operation failed"),
+        (Self::TimedOut, "with --wait: the operation did not end in time; it goes on"),
+        (Self::NotAllowed, "OpenNebula does not know the user, or the user may not do this"),
+    ];
+
+    /// The number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.number())
+    }
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::ClosedPipe => Code::Success,
+            Self::Usage(_) => Code::Usage,
+            Self::NotFound(_) => Code::NotFound,
+            Self::Refused(_) => Code::Refused,
+            Self::OperationFailed(_) => Code::OperationFailed,
+            Self::TimedOut(_) => Code::TimedOut,
+            Self::Call(e) if e.is_not_found() => Code::NotFound,
+            Self::Call(e) if e.is_authorization() || e.is_authentication() => Code::NotAllowed,
+            Self::Credential(_) => Code::NotAllowed,
+            Self::Call(_) | Self::Other(_) => Code::Error,
+            Self::Several { code, .. } => *code,
+        }
+    }
+
+    /// What the user can do about it, where the message does not say it already.
+    pub fn way_out(&self) -> Option<&'static str> {
+        let Self::Call(error) = self else { return None };
+        if error.is_authentication() {
+            return Some("check the session in ONE_AUTH or ~/.one/one_auth, or give --user");
+        }
+        if error.is_authorization() {
+            return Some("the owner or an administrator can grant it (chmod, oneacl), or raise the quota");
+        }
+        match error {
+            Error::Unreachable { .. } | Error::Timeout { .. } => {
+                Some("is oned running? Its address is taken from --endpoint, ONE_XMLRPC or ~/.one/one_endpoint")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Self::ClosedPipe
+        } else {
+            Self::Other(error.to_string())
+        }
+    }
+}
+
+/// An I/O error with the file that it is about.
+pub fn with_path(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Failure {
+    move |error| Failure::Other(format!("{}: {error}", path.display()))
+}

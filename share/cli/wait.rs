@@ -1,0 +1,237 @@
+//! `--wait`: watching until a cluster has come to rest. Stopping to watch stops nothing else.
+
+use std::time::Duration;
+
+use clap::Args;
+use oneks_core::fingerprint;
+use oneks_core::spec::Spec;
+use oneks_core::state::{ClusterState, GroupState};
+use oneks_core::status::{Status, Truth};
+
+use crate::app::App;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::{format, time};
+
+/// Options of everything that starts something.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WaitArgs {
+    /// Watch until the cluster has come to rest; Ctrl-C stops watching and nothing else
+    #[arg(short, long)]
+    pub wait: bool,
+    /// Stop watching after this time (90, 30m, 2h); the operation goes on
+    #[arg(long, value_name = "TIME", value_parser = time::parse_length, requires = "wait")]
+    pub timeout: Option<Duration>,
+    /// Write the cluster as JSON in the end
+    #[arg(short, long)]
+    pub json: bool,
+}
+
+/// What is watched for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// The cluster is as the SPEC with this text wants it.
+    Settled(String),
+    /// The order with this token was taken up and has ended.
+    Recovered(String),
+    /// The cluster is gone.
+    Deleted,
+}
+
+/// How often to look.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the hooks may take to notice something.
+const NOTICE: Duration = Duration::from_secs(90);
+
+/// What a look at the cluster says.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Done,
+    /// What it waits for.
+    Waiting(String),
+    /// The hooks have not noticed the order.
+    Unnoticed,
+    Refused(String),
+    Failed(String),
+}
+
+/// Does what `--wait` and `--json` ask for.
+///
+/// # Errors
+/// The operation failed or did not end in time.
+pub fn follow(app: &mut App, id: u32, goal: &Goal, args: &WaitArgs) -> Result<(), Failure> {
+    let result = if args.wait { watch(app, id, goal, args.timeout) } else { Ok(()) };
+    if args.json && !(args.wait && *goal == Goal::Deleted && result.is_ok()) {
+        let cluster = Cluster::fetch(&app.client()?, id)?;
+        app.out.line(&format::pretty(&format::cluster(&cluster)))?;
+    }
+    result
+}
+
+/// Watches until the goal is reached, telling what changes.
+///
+/// # Errors
+/// As [`follow`].
+pub fn watch(app: &mut App, id: u32, goal: &Goal, timeout: Option<Duration>) -> Result<(), Failure> {
+    let client = app.client()?;
+    let begin = (app.pace.elapsed)();
+    let mut told = String::new();
+    let mut warned = false;
+    loop {
+        let cluster = match Cluster::fetch(&client, id) {
+            Ok(cluster) => Some(cluster),
+            Err(Failure::NotFound(_)) => None,
+            // A front-end that restarts is no reason to stop watching.
+            Err(Failure::Call(e)) if e.is_transient() => {
+                tell(app, &mut told, &format!("can't look: {e}"));
+                wait(app, begin, timeout, id, &told)?;
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
+        let Some(cluster) = cluster else {
+            return if *goal == Goal::Deleted {
+                tell(app, &mut told, "deleted");
+                Ok(())
+            } else {
+                Err(Failure::OperationFailed(format!("cluster {id} was deleted while it was watched")))
+            };
+        };
+        let verdict = judge(&cluster, goal);
+        let waiting = match &verdict {
+            Verdict::Waiting(what) => what.as_str(),
+            Verdict::Unnoticed => "waiting for the hooks to notice",
+            _ => "",
+        };
+        tell(app, &mut told, &progress(&cluster, waiting));
+        match verdict {
+            Verdict::Done => return Ok(()),
+            Verdict::Refused(why) => return Err(Failure::Refused(why)),
+            Verdict::Failed(why) => {
+                return Err(Failure::OperationFailed(format!("{}: {why}", cluster.title())));
+            }
+            Verdict::Unnoticed if !warned && (app.pace.elapsed)().saturating_sub(begin) >= NOTICE => {
+                warned = true;
+                app.out.note(
+                    "oneks: the hooks have not noticed for a while; an administrator can look with `onehook list` \
+                     and `oneks setup`",
+                );
+            }
+            Verdict::Unnoticed | Verdict::Waiting(_) => {}
+        }
+        wait(app, begin, timeout, id, waiting)?;
+    }
+}
+
+fn wait(app: &App, begin: Duration, timeout: Option<Duration>, id: u32, waiting: &str) -> Result<(), Failure> {
+    let passed = (app.pace.elapsed)().saturating_sub(begin);
+    let mut pause = PAUSE;
+    if let Some(timeout) = timeout {
+        let rest = timeout.saturating_sub(passed);
+        if rest.is_zero() {
+            let after = time::length(timeout.as_secs());
+            let step = if waiting.is_empty() { String::new() } else { format!(" ({waiting})") };
+            return Err(Failure::TimedOut(format!(
+                "cluster {id} is not there after {after}{step}; it goes on, `oneks show cluster {id}` shows how far"
+            )));
+        }
+        pause = pause.min(rest);
+    }
+    (app.pace.sleep)(pause);
+    Ok(())
+}
+
+/// One line, if it says something new.
+fn tell(app: &mut App, told: &mut String, text: &str) {
+    if text != told {
+        let now = time::clock((app.pace.epoch)());
+        app.out.note(&format!("{now} {text}"));
+        text.clone_into(told);
+    }
+}
+
+/// State, nodes and what is waited for.
+fn progress(cluster: &Cluster, waiting: &str) -> String {
+    let groups: Vec<String> = cluster
+        .groups()
+        .iter()
+        .filter_map(|g| g.nodes().map(|(ready, want)| format!("{} {ready}/{want}", g.key)))
+        .collect();
+    let mut line = cluster.state();
+    for part in [groups.join(", ").as_str(), waiting] {
+        if !part.is_empty() {
+            line.push_str("  ");
+            line.push_str(part);
+        }
+    }
+    line
+}
+
+fn judge(cluster: &Cluster, goal: &Goal) -> Verdict {
+    let Some(status) = &cluster.status else { return Verdict::Unnoticed };
+    match goal {
+        Goal::Settled(text) => settled(cluster, status, text),
+        Goal::Recovered(token) if status.recovered.as_deref() != Some(token) => Verdict::Unnoticed,
+        Goal::Recovered(_) => rest(status),
+        Goal::Deleted => deleted(status),
+    }
+}
+
+fn settled(cluster: &Cluster, status: &Status, text: &str) -> Verdict {
+    // If somebody else wrote another SPEC meanwhile, that is what the cluster goes to.
+    let text = cluster.document.template.get("SPEC").unwrap_or(text);
+    let accepted = status.condition("Accepted").filter(|c| c.status == Truth::False);
+    if let (Some(condition), Some(refused)) = (accepted, &status.refused)
+        && refused.fingerprint == fingerprint::of_text(text)
+    {
+        return Verdict::Refused(condition.message.clone());
+    }
+    match Spec::parse(text) {
+        Ok(spec) if status.accepted.as_ref() == Some(&spec) => rest(status),
+        _ => Verdict::Unnoticed,
+    }
+}
+
+/// Has an accepted cluster come to rest?
+fn rest(status: &Status) -> Verdict {
+    if let Some(paused) = status.condition("Paused").filter(|c| c.status == Truth::True) {
+        return Verdict::Refused(format!("{}; set it to false to go on", paused.message));
+    }
+    if status.state.as_str().ends_with("_FAILURE") {
+        let error = status.groups().find_map(|g| g.error.as_ref()).or(status.last_error.as_ref());
+        let why = error.map_or_else(String::new, |e| format!(": {}", e.message));
+        return Verdict::Failed(format!("{}{why}", status.state));
+    }
+    let reached = status.groups().all(|g| g.state == GroupState::Running && g.goal == g.target);
+    if status.state == ClusterState::Running && reached {
+        return Verdict::Done;
+    }
+    Verdict::Waiting(step(status))
+}
+
+fn deleted(status: &Status) -> Verdict {
+    if let Some(protected) = status.condition("DeletionProtected") {
+        return Verdict::Refused(protected.message.clone());
+    }
+    match &status.deletion {
+        None => Verdict::Unnoticed,
+        Some(deletion) if deletion.failed => {
+            let why = status.last_error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
+            Verdict::Failed(format!("{why}; the hooks go on trying"))
+        }
+        Some(_) => Verdict::Waiting(step(status)),
+    }
+}
+
+/// What the cluster waits for.
+fn step(status: &Status) -> String {
+    if let Some(retrying) = status.condition("Retrying").filter(|c| c.status == Truth::True) {
+        return retrying.message.clone();
+    }
+    if let Some(operation) = status.operation.as_ref().filter(|o| !o.step.is_empty()) {
+        return operation.step.clone();
+    }
+    let trouble = status.groups().find_map(|g| g.error.as_ref().map(|e| format!("{}: {}", g.key, e.message)));
+    trouble.unwrap_or_default()
+}
