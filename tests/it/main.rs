@@ -2,5 +2,6 @@
 
 mod capone;
 mod foreign;
+mod gate;
 mod profile;
 mod support;
