@@ -1,7 +1,7 @@
 //! Names of a cluster's objects, in OpenNebula and in Kubernetes.
 //!
 //! Objects of different kinds may share a name; within a kind no two do. `oneks-<id>-cp` is the virtual router (CAPONE
-//! gives it that name), the VM template of the control plane and its `ONEMachineTemplate`.
+//! gives it that name), the VM template of the control plane and its health check.
 
 use oneks_driver::{Cluster, Group, Role};
 use serde::Serialize;
@@ -23,7 +23,8 @@ pub struct Names {
     pub seed: String,
     /// VM template of the group's nodes.
     pub vm_template: String,
-    /// `ONEMachineTemplate` of the group, and `RKE2ConfigTemplate` of a node group.
+    /// `ONEMachineTemplate` of the group, and `RKE2ConfigTemplate` of a node group. A change of what the user chose for
+    /// the nodes changes the name.
     pub machine_template: String,
 }
 
@@ -31,13 +32,11 @@ impl Names {
     /// The names for this cluster and group.
     pub fn new(cluster: &Cluster, group: &Group) -> Self {
         let router = format!("{}-cp", cluster.name);
-        let (vm_template, machine_template) = match group.role {
-            Role::ControlPlane => (router.clone(), router.clone()),
-            Role::NodeGroup => (
-                group.name.clone(),
-                format!("{}-{}", group.name, configuration(group)),
-            ),
+        let vm_template = match group.role {
+            Role::ControlPlane => router.clone(),
+            Role::NodeGroup => group.name.clone(),
         };
+        let machine_template = format!("{vm_template}-{}", configuration(group));
         Self {
             credentials: cluster.name.clone(),
             cloud_controller: format!("{}-ccm", cluster.name),

@@ -4,7 +4,7 @@ use minijinja::{Value, context};
 use oneks_driver::{Cluster, DriverError, Group, Role, Script};
 use serde::Deserialize;
 
-use crate::script::resource;
+use crate::script::Target;
 
 /// Seconds for the script: five questions of at most half a minute each.
 const TIMEOUT: u64 = 160;
@@ -14,23 +14,16 @@ const TIMEOUT: u64 = 160;
 /// # Errors
 /// None that an administrator could do anything about.
 pub fn script(cluster: &Cluster, group: &Group) -> Result<Script, DriverError> {
-    let (resource, version_path, selector) = match group.role {
-        Role::ControlPlane => (
-            resource::CONTROL_PLANE,
-            "{.spec.version}",
-            "cluster.x-k8s.io/control-plane".to_owned(),
-        ),
-        Role::NodeGroup => (
-            resource::MACHINE_DEPLOYMENT,
-            "{.spec.template.spec.version}",
-            format!("cluster.x-k8s.io/deployment-name={}", group.name),
-        ),
+    let target = Target::of(group);
+    let selector = match group.role {
+        Role::ControlPlane => "cluster.x-k8s.io/control-plane".to_owned(),
+        Role::NodeGroup => format!("cluster.x-k8s.io/deployment-name={}", group.name),
     };
     let context = context! {
         cluster => cluster.name.as_str(),
         name => group.name.as_str(),
-        resource => resource,
-        version_path => Value::from_safe_string(version_path.to_owned()),
+        resource => target.resource,
+        version_path => Value::from_safe_string(target.version_path.to_owned()),
         selector => format!("cluster.x-k8s.io/cluster-name={},{selector}", cluster.name),
     };
     crate::script::script("probe.sh.j2", &context, TIMEOUT)

@@ -8,16 +8,36 @@
 use std::collections::BTreeMap;
 
 use minijinja::Value;
-use oneks_driver::{DriverError, Script};
+use oneks_driver::{DriverError, Group, Role, Script};
 
 use crate::render::Texts;
 
-/// Resources with their versions: a later Cluster API may prefer another, whose fields differ.
-pub mod resource {
-    /// Control planes.
-    pub const CONTROL_PLANE: &str = "rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io";
-    /// Node groups.
-    pub const MACHINE_DEPLOYMENT: &str = "machinedeployments.v1beta1.cluster.x-k8s.io";
+/// The object that stands for a group, and where it says what.
+pub struct Target {
+    /// Its resource with the version: a later Cluster API may prefer another, whose fields differ.
+    pub resource: &'static str,
+    /// Version of its nodes.
+    pub version_path: &'static str,
+    /// Template of its nodes.
+    pub template_path: &'static str,
+}
+
+impl Target {
+    /// The object that stands for a group.
+    pub fn of(group: &Group) -> Self {
+        match group.role {
+            Role::ControlPlane => Self {
+                resource: "rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io",
+                version_path: "{.spec.version}",
+                template_path: "{.spec.machineTemplate.infrastructureRef.name}",
+            },
+            Role::NodeGroup => Self {
+                resource: "machinedeployments.v1beta1.cluster.x-k8s.io",
+                version_path: "{.spec.template.spec.version}",
+                template_path: "{.spec.template.spec.infrastructureRef.name}",
+            },
+        }
+    }
 }
 
 /// Label of what belongs to a node group and is not named like it.
@@ -37,6 +57,7 @@ pub fn script(name: &str, context: &Value, timeout: u64) -> Result<Script, Drive
         ("probe.awk", include_str!("scripts/probe.awk")),
         ("probe.sh.j2", include_str!("scripts/probe.sh.j2")),
         ("rotate.sh.j2", include_str!("scripts/rotate.sh.j2")),
+        ("scale.sh.j2", include_str!("scripts/scale.sh.j2")),
     ]
     .map(|(name, text)| (name.to_owned(), text.to_owned()))
     .into();

@@ -54,6 +54,9 @@ fn cloud_config(object: &Value, credential: &str) -> Value {
     documents(std::str::from_utf8(&text).unwrap()).remove(0)
 }
 
+/// Name that follows from the sizes of the flavours, which are the same.
+const CONTROL_PLANE_MACHINES: &str = "oneks-24-cp-d4460ee8";
+
 #[test]
 fn a_control_plane_has_what_cluster_api_needs() {
     for (flavour, replicas) in [("standalone", 1), ("ha", 3)] {
@@ -69,7 +72,7 @@ fn a_control_plane_has_what_cluster_api_needs() {
                 ("ClusterResourceSet", "oneks-24-ccm"),
                 ("Cluster", "oneks-24"),
                 ("ONECluster", "oneks-24"),
-                ("ONEMachineTemplate", "oneks-24-cp"),
+                ("ONEMachineTemplate", CONTROL_PLANE_MACHINES),
                 ("RKE2ControlPlane", "oneks-24"),
                 ("MachineHealthCheck", "oneks-24-cp"),
             ]
@@ -92,14 +95,14 @@ fn a_control_plane_has_what_cluster_api_needs() {
             .collect();
         assert_eq!(names, ["oneks-24-cp", "oneks-24-router"]);
         assert_eq!(one["spec"]["virtualRouter"]["templateName"], "oneks-24-router");
-        let machine = document(&documents, "ONEMachineTemplate", "oneks-24-cp");
+        let machine = document(&documents, "ONEMachineTemplate", CONTROL_PLANE_MACHINES);
         assert_eq!(machine["spec"]["template"]["spec"]["templateName"], "oneks-24-cp");
         let plane = &document(&documents, "RKE2ControlPlane", "oneks-24")["spec"];
         assert_eq!(plane["replicas"], replicas);
         assert_eq!(plane["version"], "v1.34.2+rke2r1");
         assert_eq!(
             plane["machineTemplate"]["infrastructureRef"]["name"],
-            "oneks-24-cp"
+            CONTROL_PLANE_MACHINES
         );
     }
 }

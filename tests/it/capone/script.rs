@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::golden::scripts;
-use super::subject::{applied, cluster, documents, group};
+use super::subject::{applied, cluster, control_plane_manifest, documents, group, node_group_manifest};
 use super::{ask, schema::Schemas};
 
 /// A shell with a kubectl that is a shell script itself. `$calls` is the file that it may write to.
@@ -72,19 +72,9 @@ fn run_noting(script: &Script) -> String {
 }
 
 #[test]
-fn patches_name_one_field() {
+fn an_upgrade_changes_the_version_and_nothing_else() {
     let scripts = scripts();
     for (name, wanted) in [
-        (
-            "scale-control-plane",
-            "patch rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io oneks-24 --namespace=default \
-             --type=merge --request-timeout=60s --patch={\"spec\":{\"replicas\":3}}",
-        ),
-        (
-            "scale-workers",
-            "patch machinedeployments.v1beta1.cluster.x-k8s.io oneks-24-workers --namespace=default \
-             --type=merge --request-timeout=60s --patch={\"spec\":{\"replicas\":2}}",
-        ),
         (
             "upgrade-control-plane",
             "patch rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io oneks-24 --namespace=default \
@@ -103,6 +93,84 @@ fn patches_name_one_field() {
             "{name}"
         );
     }
+}
+
+/// The calls of a script that scales a group whose nodes are made from this template, without those that only ask.
+fn scaled(name: &str, template: &str) -> (Vec<String>, String) {
+    let node = Node::new(&format!(
+        "case \"$*\" in
+  get*) printf %s '{template}' ;;
+  *) echo \"$*\" >> \"$calls\"; cat >> \"${{calls}}.in\" ;;
+esac
+"
+    ));
+    let output = node.run(&scripts()[name].text);
+    assert_eq!((output.return_code, output.stderr.as_str()), (0, ""));
+    let manifest = fs::read_to_string(node.folder.path().join("calls.in")).unwrap();
+    (node.calls().lines().map(ToOwned::to_owned).collect(), manifest)
+}
+
+#[test]
+fn another_number_of_the_same_nodes_changes_the_number_and_nothing_else() {
+    for (name, role, flavour, wanted) in [
+        (
+            "scale-control-plane",
+            Role::ControlPlane,
+            "ha",
+            "patch rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io oneks-24 --namespace=default \
+             --type=merge --request-timeout=60s --patch={\"spec\":{\"replicas\":3}}",
+        ),
+        (
+            "scale-workers",
+            Role::NodeGroup,
+            "small",
+            "patch machinedeployments.v1beta1.cluster.x-k8s.io oneks-24-workers --namespace=default \
+             --type=merge --request-timeout=60s --patch={\"spec\":{\"replicas\":2}}",
+        ),
+    ] {
+        let group = group(role, flavour);
+        let text = match role {
+            Role::ControlPlane => control_plane_manifest(&cluster(), &group),
+            Role::NodeGroup => node_group_manifest(&cluster(), &group),
+        };
+        let objects = documents(&text);
+        let template = objects
+            .iter()
+            .find(|d| d["kind"] == "ONEMachineTemplate")
+            .unwrap();
+        let template = template["metadata"]["name"].as_str().unwrap();
+        assert_eq!(
+            scaled(name, template),
+            (vec![wanted.to_owned()], String::new()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn other_nodes_come_from_templates_of_a_new_name() {
+    let (calls, manifest) = scaled("scale-workers", "oneks-24-workers-00000000");
+    assert_eq!(calls, ["apply --request-timeout=60s -f -"]);
+    assert_eq!(
+        manifest,
+        node_group_manifest(&cluster(), &group(Role::NodeGroup, "small"))
+    );
+    let (calls, manifest) = scaled("scale-control-plane", "oneks-24-cp-00000000");
+    let objects = documents(&manifest);
+    assert_eq!(objects.len(), 1);
+    assert_eq!(Schemas::load().check(&objects[0]), Vec::<String>::new());
+    let name = objects[0]["metadata"]["name"].as_str().unwrap();
+    assert_eq!(
+        calls,
+        [
+            "apply --request-timeout=60s -f -".to_owned(),
+            format!(
+                "patch rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io oneks-24 --namespace=default \
+                 --type=merge --request-timeout=60s --patch={{\"spec\":{{\"machineTemplate\":\
+                 {{\"infrastructureRef\":{{\"name\":\"{name}\"}}}},\"replicas\":3}}}}"
+            ),
+        ]
+    );
 }
 
 #[test]
