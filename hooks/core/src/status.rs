@@ -527,9 +527,18 @@ impl Status {
 
     /// Ids of every virtual machine that is noted.
     pub fn vm_ids(&self) -> BTreeSet<u32> {
-        let router = self.control_plane.router.iter().flat_map(|r| r.vms.iter().map(|vm| vm.id));
+        let router = self
+            .control_plane
+            .router
+            .iter()
+            .flat_map(|r| r.vms.iter().map(|vm| vm.id));
         let seed = self.control_plane.seed.iter().filter_map(|s| s.vm);
-        self.groups().flat_map(|g| g.vms.iter().map(|vm| vm.id)).chain(router).chain(seed).chain(self.guest_exec.iter().map(|e| e.vm)).collect()
+        self.groups()
+            .flat_map(|g| g.vms.iter().map(|vm| vm.id))
+            .chain(router)
+            .chain(seed)
+            .chain(self.guest_exec.iter().map(|e| e.vm))
+            .collect()
     }
 
     /// Adds a line of history.

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oneks_driver::{Action as DriverAction, Image, Info, Invalid, Network, Placement, Role, Validation, VmCondition};
+use oneks_driver::{
+    Action as DriverAction, Image, Info, Invalid, Network, Placement, Role, Validation, VmCondition,
+};
 
 use crate::fingerprint;
 use crate::names::{CONTROL_PLANE_KEY, GROUPS_PER_CLUSTER};
@@ -108,7 +110,14 @@ enum Look {
     Never,
 }
 
-fn refuse(context: &Context<'_>, status: &mut Status, print: String, reason: &str, message: String, look: Look) {
+fn refuse(
+    context: &Context<'_>,
+    status: &mut Status,
+    print: String,
+    reason: &str,
+    message: String,
+    look: Look,
+) {
     let count = match &status.refused {
         Some(r) if r.fingerprint == print => r.count.saturating_add(1),
         _ => 0,
@@ -281,7 +290,11 @@ fn version_error(status: &Status, spec: &Spec, catalog: &Catalog) -> Option<Stri
         .family(Role::ControlPlane, &spec.control_plane.family)
         .map_or(&[][..], |f| f.supported_k8s_versions.as_slice());
     // What counts is what runs, not what was asked for last: an upgrade that no node has begun may be taken back.
-    let mut versions: Vec<&String> = status.groups().filter(|g| !g.removed).flat_map(versions).collect();
+    let mut versions: Vec<&String> = status
+        .groups()
+        .filter(|g| !g.removed)
+        .flat_map(versions)
+        .collect();
     versions.sort_by_key(|v| Version::parse(v));
     let lowest = versions.first().copied().unwrap_or(&accepted.kubernetes_version);
     let highest = versions.last().copied().unwrap_or(&accepted.kubernetes_version);
@@ -330,7 +343,12 @@ fn ability_error(
 type Place = (Placement, BTreeMap<String, Image>);
 
 /// The preflight: are cluster, networks, datastore, images and rights there?
-fn place(spec: &Spec, cloud: &Cloud, catalog: &Catalog, lives: bool) -> Result<Place, (&'static str, Vec<Invalid>)> {
+fn place(
+    spec: &Spec,
+    cloud: &Cloud,
+    catalog: &Catalog,
+    lives: bool,
+) -> Result<Place, (&'static str, Vec<Invalid>)> {
     let mut errors = Vec::new();
     let wanted = &spec.deployment;
     let Some(cluster) = &cloud.cluster else {
@@ -490,25 +508,36 @@ fn accept(context: &mut Context<'_>, status: &mut Status, spec: Spec, accepted: 
 /// Gives every group of SPEC its place in the status, and marks those that SPEC no longer has.
 fn enlist(context: &Context<'_>, status: &mut Status, spec: &Spec, goals: &BTreeMap<String, Goal>) {
     status.control_plane.target = goals.get(CONTROL_PLANE_KEY).cloned();
-    for wanted in &spec.node_groups {
-        if !status
-            .node_groups
-            .iter()
-            .any(|g| g.key == wanted.name && !g.removed)
-        {
-            // Its objects may be there already, if the status was lost; then they say its number.
-            let known = number_of(context, spec, &wanted.name);
-            let known = known.filter(|n| status.node_groups.iter().all(|g| g.id != context.names.group_id(*n)));
-            let n = known.unwrap_or_else(|| free_number(context, status));
-            let uuid = context.names.group(&wanted.name);
-            let mut group = Group::new(context.names.group_id(n), &wanted.name, uuid);
-            // With objects of it there already, Kubernetes may have heard of it.
-            group.begun = known.is_some();
-            status.node_groups.push(group);
-            status.next_group = status.next_group.max(n.saturating_add(1));
+    // Objects may be there already, if the status was lost; they say their group's number. Only what they leave free
+    // is given to groups that are new.
+    for known in [true, false] {
+        for wanted in &spec.node_groups {
+            if status
+                .node_groups
+                .iter()
+                .any(|g| g.key == wanted.name && !g.removed)
+            {
+                continue;
+            }
+            let number = number_of(context, spec, &wanted.name);
+            let number = number.filter(|n| {
+                status
+                    .node_groups
+                    .iter()
+                    .all(|g| g.id != context.names.group_id(*n))
+            });
+            if number.is_some() || !known {
+                let n = number.unwrap_or_else(|| free_number(context, status));
+                let uuid = context.names.group(&wanted.name);
+                let mut group = Group::new(context.names.group_id(n), &wanted.name, uuid);
+                // With objects of it there already, Kubernetes may have heard of it.
+                group.begun = known;
+                status.node_groups.push(group);
+                status.next_group = status.next_group.max(n.saturating_add(1));
+            }
         }
+        enlist_remains(context, status);
     }
-    enlist_remains(context, status);
     for group in &mut status.node_groups {
         group.target = goals.get(&group.key).cloned().filter(|_| !group.removed);
         if !spec.node_groups.iter().any(|g| g.name == group.key) {
@@ -522,9 +551,17 @@ fn enlist(context: &Context<'_>, status: &mut Status, spec: &Spec, goals: &BTree
 fn enlist_remains(context: &Context<'_>, status: &mut Status) {
     let owner = context.desired.owner.uid;
     let prefix = format!("{}-", context.names.cluster());
-    let templates = context.observed.templates.iter().flatten().filter(|t| t.uid == owner);
+    let templates = context
+        .observed
+        .templates
+        .iter()
+        .flatten()
+        .filter(|t| t.uid == owner);
     let by_template = templates.filter_map(|t| Some((t.tag.as_ref()?.group?, t.name.strip_prefix(&prefix)?)));
-    let vms = context.vms().into_iter().filter(|vm| vm.condition != VmCondition::Ending);
+    let vms = context
+        .vms()
+        .into_iter()
+        .filter(|vm| vm.condition != VmCondition::Ending);
     let by_vm = vms.filter_map(|vm| {
         let tag = vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?;
         Some((tag.group?, vm.name.strip_prefix(&prefix)?.rsplit_once('-')?.0))
@@ -555,7 +592,10 @@ fn free_number(context: &Context<'_>, status: &Status) -> u32 {
         status.groups().all(|g| g.id != id)
     };
     let next = status.next_group.clamp(1, GROUPS_PER_CLUSTER);
-    (next..GROUPS_PER_CLUSTER).chain(1..next).find(free).unwrap_or(GROUPS_PER_CLUSTER - 1)
+    (next..GROUPS_PER_CLUSTER)
+        .chain(1..next)
+        .find(free)
+        .unwrap_or(GROUPS_PER_CLUSTER - 1)
 }
 
 /// The number of a group by the tags of its objects.
@@ -568,10 +608,17 @@ fn number_of(context: &Context<'_>, spec: &Spec, key: &str) -> Option<u32> {
         .find_map(|t| t.tag.as_ref()?.group);
     // `web-a` is the group of a VM `web-a-x1`, not `web`.
     let of = |key: &str, vm: &Vm| vm.name.starts_with(&format!("{}-", context.names.group(key)));
-    let longer = |vm: &Vm| spec.node_groups.iter().any(|g| g.name.len() > key.len() && of(&g.name, vm));
+    let longer = |vm: &Vm| {
+        spec.node_groups
+            .iter()
+            .any(|g| g.name.len() > key.len() && of(&g.name, vm))
+    };
     let by_vm = || {
         // One that ends belongs to a group of that name that is gone.
-        let alive = context.vms().into_iter().filter(|vm| vm.condition != VmCondition::Ending);
+        let alive = context
+            .vms()
+            .into_iter()
+            .filter(|vm| vm.condition != VmCondition::Ending);
         let mut vms = alive.filter(|vm| of(key, vm) && !longer(vm));
         vms.find_map(|vm| vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?.group)
     };

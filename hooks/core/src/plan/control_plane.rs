@@ -51,6 +51,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec) 
         GroupState::Running | GroupState::Warning => {
             finish_seed(context, status);
             next_work(context, status, spec, id);
+            if !status.kubeconfig {
+                converge::fetch_kubeconfig(context, status, spec);
+            }
         }
         _ => {}
     }
@@ -73,7 +76,10 @@ fn ascertain(context: &mut Context<'_>, status: &mut Status) {
     };
     let group = &mut status.control_plane;
     let asked = !can.guest || group.probe.is_some();
-    let (Some(goal), true) = (group.goal.clone(), asked && group.work.as_ref().is_some_and(|w| w.unsure)) else {
+    let (Some(goal), true) = (
+        group.goal.clone(),
+        asked && group.work.as_ref().is_some_and(|w| w.unsure),
+    ) else {
         return;
     };
     let next = match group.state {
@@ -166,7 +172,12 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         return;
     }
     if let Some(seed_plan) = &plan.seed {
-        seed(context, status, seed_plan);
+        seed(
+            context,
+            status,
+            seed_plan,
+            matches!(plan.router, RouterPlan::Hooks { .. }),
+        );
         if status.control_plane.state != GroupState::Bootstrapping {
             return;
         }
@@ -274,7 +285,7 @@ fn seed_state(status: &Status) -> DependencyState {
         .map_or(DependencyState::Pending, |s| s.state)
 }
 
-fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan) {
+fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan, router_comes_after: bool) {
     let now = context.now;
     let found = context
         .vms()
@@ -283,6 +294,19 @@ fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan) {
         .max_by_key(|vm| vm.id);
     let known = status.control_plane.seed.clone();
     let Some(vm) = found else {
+        let creating = known.clone().filter(|s| s.state == DependencyState::Creating);
+        if let Some(seed) = creating.filter(|s| was_done(context, status, plan, s)) {
+            // It was ended because it had done its work, and the status that said so was lost.
+            status.control_plane.seed = Some(Seed {
+                state: DependencyState::Ready,
+                since: now,
+                ..seed
+            });
+            return;
+        }
+        if !context.needs.is_empty() {
+            return;
+        }
         match known.as_ref().map(|s| s.state) {
             // It was seen to be done, and is gone since.
             Some(DependencyState::Ready | DependencyState::Gone) => {
@@ -303,6 +327,15 @@ fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan) {
                 );
             }
             _ if !context.all_routers() => {}
+            // A router that the hooks make only when the seed is done says that it was.
+            _ if router_comes_after && remains(context) => {
+                status.control_plane.seed = Some(Seed {
+                    state: DependencyState::Ready,
+                    vm: None,
+                    report: None,
+                    since: now,
+                });
+            }
             _ if remains(context) => {
                 // The seed of an earlier attempt is gone; what it has left would stand in the way of the next.
                 status.control_plane.teardown = true;
@@ -347,9 +380,33 @@ fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan) {
     }
 }
 
+/// A seed that is gone: had it done its work? Its last words say so as long as they can be read; after that, what it
+/// has left behind does.
+fn was_done(context: &mut Context<'_>, status: &Status, plan: &SeedPlan, seed: &Seed) -> bool {
+    let SeedDone::Report {
+        attribute, success, ..
+    } = &plan.done
+    else {
+        return context.all_routers() && remains(context);
+    };
+    let last = context.observed.vms.iter().find(|vm| Some(vm.id) == seed.vm);
+    if let Some(last) = last.filter(|vm| vm.uid == context.desired.owner.uid) {
+        return last.reports.get(attribute) == Some(success);
+    }
+    let want = status
+        .control_plane
+        .goal
+        .as_ref()
+        .map_or(0, |g| g.replicas as usize);
+    let nodes = &status.control_plane.vms;
+    context.all_vms() && nodes.len() == want && nodes.iter().all(|vm| vm.condition == VmCondition::Running)
+}
+
 /// Is there anything that only a seed can have led to?
 fn remains(context: &Context<'_>) -> bool {
-    let router = context.observed.router(&context.names.router(), context.desired.owner.uid);
+    let router = context
+        .observed
+        .router(&context.names.router(), context.desired.owner.uid);
     let control_plane = |vm: &&Vm| vm.tag.as_ref().is_some_and(|t| t.kind == Kind::ControlPlane);
     router.is_some() || context.vms().iter().any(control_plane)
 }
@@ -417,7 +474,9 @@ fn judge_seed(
         format!(
             "waiting for the seed VM {}: it {}",
             vm.id,
-            report.as_ref().map_or_else(|| wording.to_owned(), |r| format!("reports {r}"))
+            report
+                .as_ref()
+                .map_or_else(|| wording.to_owned(), |r| format!("reports {r}"))
         )
     } else {
         format!("waiting for the seed VM {} to run; it is {}", vm.id, vm.state)
@@ -531,7 +590,8 @@ fn router(context: &mut Context<'_>, status: &mut Status, plan: &Bootstrap, seed
             Some(found),
         ) if found.vms.is_empty() => {
             let Some(template) = status.control_plane.templates.get(template).map(|t| t.id) else {
-                let text = format!("the driver names no VM template {template}, which its virtual router needs");
+                let text =
+                    format!("the driver names no VM template {template}, which its virtual router needs");
                 refuse(context, status, status.control_plane.id, "DriverFailed", text);
                 return;
             };

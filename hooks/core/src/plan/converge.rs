@@ -66,7 +66,10 @@ pub(super) fn driver_group(
         return Ok(None);
     };
     // A group that is being removed may share its key with the one that comes after it.
-    let node_group = spec.node_groups.iter().find(|g| g.name == group.key && !group.removed);
+    let node_group = spec
+        .node_groups
+        .iter()
+        .find(|g| g.name == group.key && !group.removed);
     let choices = spec.choices();
     let position = spec
         .node_groups
@@ -177,11 +180,7 @@ pub(super) fn check_deadline(context: &mut Context<'_>, status: &mut Status, gro
     let Some(group) = group_mut(status, group_id) else {
         return false;
     };
-    let Some(work) = group
-        .work
-        .clone()
-        .filter(|w| w.deadline <= context.now)
-    else {
+    let Some(work) = group.work.clone().filter(|w| w.deadline <= context.now) else {
         return false;
     };
     let minutes = work.deadline.saturating_sub(work.started) / 60;
@@ -281,7 +280,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         group: asked,
     };
     match observe(context, status, spec, group_id, question, probe) {
-        Progress::Settled if !obsolete(context, status, group_id, &steps.obsolete_templates) => Progress::Carried,
+        Progress::Settled if !obsolete(context, status, group_id, &steps.obsolete_templates) => {
+            Progress::Carried
+        }
         progress => progress,
     }
 }
@@ -365,7 +366,10 @@ fn carry_out(context: &mut Context<'_>, status: &mut Status, group_id: u32, step
     if !done {
         return false;
     }
-    steps.script.as_ref().is_none_or(|script| script_done(context, status, group_id, script))
+    steps
+        .script
+        .as_ref()
+        .is_none_or(|script| script_done(context, status, group_id, script))
 }
 
 /// Runs a script once; true if it was run with success.
@@ -493,8 +497,11 @@ fn kubeconfig(
     if guest {
         if let Answer::Given(script) = ask_script(context, status, spec, id, question) {
             wait(&mut status.control_plane, "waiting for the kubeconfig");
-            let attempts = status.control_plane.attempts();
-            let delay = if attempts == 0 { 0 } else { 20 };
+            let delay = if status.control_plane.attempts() == 0 {
+                0
+            } else {
+                20
+            };
             context.wanted.push(Wanted {
                 purpose: Purpose::Kubeconfig,
                 group: id,
@@ -514,6 +521,17 @@ fn kubeconfig(
         Answer::Refused(e) => refuse(context, status, id, &e.reason, e.message),
     }
     false
+}
+
+/// Fetches the kubeconfig of a control plane at rest: it could not be stored when it was made.
+pub(super) fn fetch_kubeconfig(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
+    let group = status.control_plane.clone();
+    let Some((goal, cluster)) = group.goal.clone().zip(driver_cluster(context, status, spec)) else {
+        return;
+    };
+    if let Ok(Some(asked)) = driver_group(context, &group, &goal, spec) {
+        kubeconfig(context, status, spec, &cluster, &asked);
+    }
 }
 
 /// Stores a kubeconfig. False if that has failed in this pass already.
@@ -637,7 +655,11 @@ pub(super) fn observe(
 pub(super) fn note_nodes(group: &mut Group, seen: &Observation) {
     group.ready = seen.ready;
     for vm in &mut group.vms {
-        if let Some(node) = seen.nodes.iter().find(|n| n.vm == Some(vm.id) || n.name == vm.name) {
+        if let Some(node) = seen
+            .nodes
+            .iter()
+            .find(|n| n.vm == Some(vm.id) || n.name == vm.name)
+        {
             vm.ready = Some(node.ready);
             vm.version.clone_from(&node.version);
         }

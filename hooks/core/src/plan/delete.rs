@@ -7,7 +7,7 @@ use oneks_driver::VmCondition;
 
 use crate::action::Action;
 use crate::names::Names;
-use crate::observed::{Kind, Need, Observed, Vm};
+use crate::observed::{FailureKind, Kind, Need, Observed, Vm};
 use crate::plan::context::Context;
 use crate::plan::recover;
 use crate::state::GroupState;
@@ -133,12 +133,46 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     if !context.needs.is_empty() {
         return;
     }
-    let Some(step) = step else {
+    let stuck = left_behind(context, &deletion);
+    let Some(step) = step.filter(|_| stuck.is_none()) else {
+        if let Some(list) = stuck {
+            let message = format!("could not be removed and is left to an administrator: {list}");
+            status.note(now, format!("the cluster {message}"));
+            status.set_condition(now, "LeftBehind", Truth::True, "NotRemoved", message);
+        }
         context.act(Action::DeleteDocument);
         set_step(status, "nothing is left; deleting the document".to_owned(), now);
         return;
     };
     set_step(status, step, now);
+}
+
+/// What a deletion by force leaves behind: all that is left is what can't be removed. What may pass is waited for until
+/// the deadline.
+fn left_behind(context: &Context<'_>, deletion: &Deletion) -> Option<String> {
+    let failures: Vec<_> = context
+        .observed
+        .failures
+        .iter()
+        .filter(|(a, _)| !matches!(a, Action::DeleteDocument))
+        .collect();
+    let for_good = failures
+        .iter()
+        .all(|(_, f)| matches!(f.kind, FailureKind::NotAllowed | FailureKind::Refused));
+    let over = deletion.failed || for_good;
+    if !deletion.force || !context.actions.is_empty() || failures.is_empty() || !over {
+        return None;
+    }
+    let mut list: Vec<String> = failures
+        .iter()
+        .map(|(action, f)| format!("{}: {}", action.summary(), f.message))
+        .collect();
+    let more = list.len().saturating_sub(20);
+    list.truncate(20);
+    if more > 0 {
+        list.push(format!("and {more} more"));
+    }
+    Some(list.join("; "))
 }
 
 fn set_step(status: &mut Status, step: String, now: u64) {
@@ -186,10 +220,22 @@ pub fn teardown(
         return Some("looking for the cluster's objects".to_owned());
     }
     let names = Names::new(part.cluster);
+    // By force, what can't be removed doesn't keep the rest.
+    let stuck = |vm: &Vm| {
+        let (id, name) = (vm.id, vm.name.clone());
+        let delete = Action::DeleteVm {
+            id,
+            name: name.clone(),
+        };
+        let failed = observed
+            .failure(&delete)
+            .or_else(|| observed.failure(&Action::TerminateVm { id, name }));
+        part.force && failed.is_some()
+    };
     let alive: Vec<&Vm> = observed
         .cluster_vms(part.cluster, part.owner)
         .into_iter()
-        .filter(|vm| !is_gone(vm))
+        .filter(|vm| !is_gone(vm) && !stuck(vm))
         .collect();
     let kind = |vm: &Vm| vm.tag.as_ref().map_or(Kind::Other, |t| t.kind);
     let brains: Vec<&Vm> = alive
@@ -207,11 +253,14 @@ pub fn teardown(
     let mut routers = Vec::new();
     for router in observed.routers.iter().flatten() {
         if router.uid == part.owner && router_names.contains(&router.name) {
-            actions.push(Action::DeleteRouter {
+            let action = Action::DeleteRouter {
                 id: router.id,
                 name: router.name.clone(),
-            });
-            routers.push(router.id);
+            };
+            if !part.force || observed.failure(&action).is_none() {
+                routers.push(router.id);
+            }
+            actions.push(action);
         }
     }
     if !alive.is_empty() || !routers.is_empty() {
@@ -219,10 +268,7 @@ pub fn teardown(
         let orphans: Vec<&Vm> = alive
             .iter()
             .copied()
-            .filter(|vm| {
-                vm.vrouter
-                    .is_some_and(|id| observed.routers.iter().flatten().all(|r| r.id != id))
-            })
+            .filter(|vm| vm.vrouter.is_some_and(|id| !routers.contains(&id)))
             .collect();
         end_all(&orphans, part.force, actions);
         return Some(if alive.is_empty() {
@@ -231,7 +277,7 @@ pub fn teardown(
             waiting("VMs", &alive)
         });
     }
-    let before = actions.len();
+    let before = actions.iter().filter(|a| observed.failure(a).is_none()).count();
     let reserved = names.reservations();
     for reservation in observed.reservations.iter().flatten() {
         if reservation.uid == part.owner && reserved.contains(&reservation.name) {
@@ -258,7 +304,12 @@ pub fn teardown(
     for serial in observed.credentials.iter().flatten() {
         actions.push(Action::RevokeCredential { serial: *serial });
     }
-    (actions.len() > before).then(|| "removing templates, reservations and the credential".to_owned())
+    let left = actions.len() > before
+        || observed
+            .cluster_vms(part.cluster, part.owner)
+            .into_iter()
+            .any(|v| !is_gone(v));
+    left.then(|| "removing templates, reservations and the credential".to_owned())
 }
 
 /// DONE, and therefore no longer there.

@@ -36,11 +36,18 @@ const ADOPTED: u64 = 600;
 /// Takes up commands whose record was lost with a STATUS that was not written, and ends those that were given up.
 fn strays(context: &mut Context<'_>, status: &mut Status) {
     for vm in context.vms() {
-        let Some((token, progress)) = vm.command.as_ref().and_then(|c| Some((c.token.as_ref()?, c.progress))) else {
+        let Some((token, progress)) = vm
+            .command
+            .as_ref()
+            .and_then(|c| Some((c.token.as_ref()?, c.progress)))
+        else {
             continue;
         };
         let text = token.to_string();
-        let recorded = status.guest_exec.as_ref().is_some_and(|e| e.token == text && e.vm == vm.id);
+        let recorded = status
+            .guest_exec
+            .as_ref()
+            .is_some_and(|e| e.token == text && e.vm == vm.id);
         if token.cluster != context.desired.document || recorded {
             continue;
         }
@@ -83,7 +90,12 @@ fn strays(context: &mut Context<'_>, status: &mut Status) {
 fn parts(text: &str) -> Option<(Purpose, u32, String)> {
     let mut parts = text.splitn(3, '-');
     let purpose = parts.next()?;
-    let all = [Purpose::Kubeconfig, Purpose::Apply, Purpose::Probe, Purpose::Rotate];
+    let all = [
+        Purpose::Kubeconfig,
+        Purpose::Apply,
+        Purpose::Probe,
+        Purpose::Rotate,
+    ];
     let purpose = all.into_iter().find(|p| p.as_str() == purpose)?;
     Some((purpose, parts.next()?.parse().ok()?, parts.next()?.to_owned()))
 }
@@ -164,10 +176,14 @@ fn blame(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, reaso
 /// Why the command could not be started, if it was in this pass.
 fn start_failed(context: &Context<'_>, exec: &GuestExec) -> Option<FailureKind> {
     let ours = |command: &str| CommandToken::of_command(command).is_some_and(|t| t.to_string() == exec.token);
-    context.observed.failures.iter().find_map(|(action, failure)| match action {
-        Action::Exec { vm, command, .. } if *vm == exec.vm && ours(command) => Some(failure.kind),
-        _ => None,
-    })
+    context
+        .observed
+        .failures
+        .iter()
+        .find_map(|(action, failure)| match action {
+            Action::Exec { vm, command, .. } if *vm == exec.vm && ours(command) => Some(failure.kind),
+            _ => None,
+        })
 }
 
 fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &GuestExec, output: &Output) {
@@ -340,7 +356,9 @@ fn node(context: &mut Context<'_>, status: &Status, group: u32) -> Option<u32> {
             .as_ref()
             .is_some_and(|c| c.progress == CommandProgress::Executing);
         let failed = context.observed.failures.iter();
-        let refused = failed.filter(|(a, _)| matches!(a, Action::Exec { vm: id, .. } if *id == vm.id)).count();
+        let refused = failed
+            .filter(|(a, _)| matches!(a, Action::Exec { vm: id, .. } if *id == vm.id))
+            .count();
         vm.steady && !busy && refused == 0
     };
     let nodes: Vec<u32> = context

@@ -11,6 +11,9 @@ use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{Group, GroupVm, LastError, Status};
 
+/// Attribute of a VM by which a driver without guests says for which version it was made.
+pub(super) const VERSION_ATTRIBUTE: &str = "ONEKS_KUBERNETES_VERSION";
+
 /// Notes the VMs that are in view. What is not in view and was not looked for stays as it was noted.
 pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
     let vms = context.vms();
@@ -34,7 +37,11 @@ pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
                     let same = old.filter(|o| o.condition == vm.condition);
                     now.push(GroupVm {
                         ready: same.and_then(|o| o.ready),
-                        version: old.and_then(|o| o.version.clone()),
+                        version: vm
+                            .reports
+                            .get(VERSION_ATTRIBUTE)
+                            .cloned()
+                            .or_else(|| old.and_then(|o| o.version.clone())),
                         ..group_vm(vm)
                     });
                 }
@@ -50,9 +57,18 @@ pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
 fn refresh_router(context: &mut Context<'_>, status: &mut Status) {
     let owner = context.desired.owner.uid;
     let known = status.control_plane.router.as_ref().and_then(|r| r.id);
-    let by_id = |id: u32| context.observed.routers.iter().flatten().find(|r| r.id == id && r.uid == owner);
+    let by_id = |id: u32| {
+        context
+            .observed
+            .routers
+            .iter()
+            .flatten()
+            .find(|r| r.id == id && r.uid == owner)
+    };
     // One that was made anew bears the same name.
-    let found = known.and_then(by_id).or_else(|| context.observed.router(&context.names.router(), owner));
+    let found = known
+        .and_then(by_id)
+        .or_else(|| context.observed.router(&context.names.router(), owner));
     if let Some(found) = found.cloned() {
         return found_router(context, status, &found);
     }
@@ -96,7 +112,7 @@ pub(super) fn group_vm(vm: &Vm) -> GroupVm {
         name: vm.name.clone(),
         condition: vm.condition,
         ready: None,
-        version: None,
+        version: vm.reports.get(VERSION_ATTRIBUTE).cloned(),
     }
 }
 
@@ -112,7 +128,11 @@ pub(super) fn watch(context: &mut Context<'_>, status: &mut Status, spec: &Spec)
 /// RUNNING or WARNING?
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
     let now = context.now;
-    let router = if status.control_plane.id == id { router_trouble(context, status) } else { None };
+    let router = if status.control_plane.id == id {
+        router_trouble(context, status)
+    } else {
+        None
+    };
     let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
     let Some(group) = group_mut(status, id) else {
         return;
@@ -136,8 +156,10 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
             match ask_again(context, status, spec, id) {
                 Some(Progress::Settled) => {}
                 Some(_) => {
-                    let said = group_mut(status, id).and_then(|g| g.probe.as_ref()?.observation.message.clone());
-                    let text = said.unwrap_or_else(|| "Kubernetes has not said yet that the nodes are ready".to_owned());
+                    let said =
+                        group_mut(status, id).and_then(|g| g.probe.as_ref()?.observation.message.clone());
+                    let text = said
+                        .unwrap_or_else(|| "Kubernetes has not said yet that the nodes are ready".to_owned());
                     trouble = Some(("NodeNotReady", text, None));
                 }
                 None => return,
@@ -235,9 +257,17 @@ fn vm_trouble(context: &Context<'_>, group: &Group, want: u32) -> Option<Trouble
 }
 
 fn router_trouble(context: &mut Context<'_>, status: &mut Status) -> Option<Trouble> {
-    let Some((router, id)) = status.control_plane.router.as_ref().and_then(|r| Some((r, r.id?))) else {
+    let Some((router, id)) = status
+        .control_plane
+        .router
+        .as_ref()
+        .and_then(|r| Some((r, r.id?)))
+    else {
         context.all_routers();
-        let text = format!("there is no virtual router {}; the API endpoint can't be reached", context.names.router());
+        let text = format!(
+            "there is no virtual router {}; the API endpoint can't be reached",
+            context.names.router()
+        );
         return Some(("RouterGone", text, None));
     };
     let object = Some(format!("virtual router {id}"));

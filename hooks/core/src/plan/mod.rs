@@ -79,11 +79,19 @@ pub fn plan(desired: &Desired<'_>, previous: &Status, observed: &Observed, now: 
         decide(&mut context, &mut status);
         context.settle_failures(&mut status);
         if !context.needs.is_empty() {
-            return Plan { status: previous.clone(), needs: context.needs, actions: Vec::new() };
+            return Plan {
+                status: previous.clone(),
+                needs: context.needs,
+                actions: Vec::new(),
+            };
         }
         summary::write(&context, &current, &mut status);
         if !context.actions.is_empty() {
-            return Plan { status, needs: Vec::new(), actions: context.actions };
+            return Plan {
+                status,
+                needs: Vec::new(),
+                actions: context.actions,
+            };
         }
         let same = status.same_as(&current);
         current = status;
@@ -91,7 +99,11 @@ pub fn plan(desired: &Desired<'_>, previous: &Status, observed: &Observed, now: 
             break;
         }
     }
-    Plan { status: current, needs: Vec::new(), actions: Vec::new() }
+    Plan {
+        status: current,
+        needs: Vec::new(),
+        actions: Vec::new(),
+    }
 }
 
 /// Most steps of one plan that change nothing but the status. A group has fewer states.
@@ -137,12 +149,19 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
         delete::step(context, status);
         return;
     }
-    if context.observed.failures.iter().any(|(a, _)| matches!(a, Action::StoreKubeconfig { .. })) {
+    if context
+        .observed
+        .failures
+        .iter()
+        .any(|(a, _)| matches!(a, Action::StoreKubeconfig { .. }))
+    {
         status.kubeconfig = false;
     }
     health::refresh(context, status);
     let recover = recover::ordered(context, status);
     accept::step(context, status);
+    // Groups that have just been listed have their VMs too.
+    health::refresh(context, status);
     let Some(spec) = status.accepted.clone() else {
         return;
     };

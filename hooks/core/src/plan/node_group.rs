@@ -34,7 +34,10 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
     let key = group.key.clone();
     if group.removed && !group.begun && !guest {
         remove_unbegun(context, status, id);
-    } else if group.removed && state != GroupState::Deprovisioning && state != GroupState::DeprovisioningFailure {
+    } else if group.removed
+        && state != GroupState::Deprovisioning
+        && state != GroupState::DeprovisioningFailure
+    {
         let goal = group
             .goal
             .clone()
@@ -49,7 +52,10 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
         begin(group, context.now, GroupState::Deprovisioning, goal, limit);
     }
     // A group of the same name that is being removed has the same objects.
-    let free = !status.node_groups.iter().any(|g| g.id != id && g.key == key && g.removed);
+    let free = !status
+        .node_groups
+        .iter()
+        .any(|g| g.id != id && g.key == key && g.removed);
     let Some(group) = group_mut(status, id) else {
         return;
     };
@@ -97,13 +103,21 @@ fn remove_unbegun(context: &mut Context<'_>, status: &mut Status, id: u32) {
         return;
     }
     let ours = |t: &&Template| {
-        t.uid == owner && (group.templates.contains_key(&t.name) || t.tag.as_ref().is_some_and(|t| t.group == Some(id)))
+        t.uid == owner
+            && (group.templates.contains_key(&t.name) || t.tag.as_ref().is_some_and(|t| t.group == Some(id)))
     };
     let left: Vec<&Template> = context.observed.templates.iter().flatten().filter(ours).collect();
-    group.state = if left.is_empty() { GroupState::Done } else { GroupState::Deprovisioning };
+    group.state = if left.is_empty() {
+        GroupState::Done
+    } else {
+        GroupState::Deprovisioning
+    };
     group.work = None;
     for template in left {
-        context.act(Action::DeleteTemplate { id: template.id, name: template.name.clone() });
+        context.act(Action::DeleteTemplate {
+            id: template.id,
+            name: template.name.clone(),
+        });
     }
 }
 
@@ -131,7 +145,11 @@ pub(super) fn retarget(context: &Context<'_>, status: &mut Status, id: u32) {
             version: goal.version,
         };
         // The seed has been told the old size; only a change of size tells the control plane another.
-        let state = if group.is_control_plane() { GroupState::Scaling } else { group.state };
+        let state = if group.is_control_plane() {
+            GroupState::Scaling
+        } else {
+            group.state
+        };
         let limit = time_limit(group.state, &new, goal.replicas);
         let unsure = group.work.as_ref().is_some_and(|w| w.unsure);
         begin(group, context.now, state, new, limit);
@@ -144,7 +162,10 @@ pub(super) fn retarget(context: &Context<'_>, status: &mut Status, id: u32) {
     let first = group.is_control_plane() && group.state == GroupState::Upgrading && !group.nodes_changed();
     if first && goal.version != target.version {
         let back = group.version.as_ref() == Some(&target.version);
-        let new = Goal { version: target.version, ..goal };
+        let new = Goal {
+            version: target.version,
+            ..goal
+        };
         let limit = time_limit(group.state, &new, 0);
         begin(group, context.now, GroupState::Upgrading, new, limit);
         if let Some(work) = &mut group.work {

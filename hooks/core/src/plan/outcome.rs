@@ -8,6 +8,7 @@ use crate::observed::{
     Failure, FailureKind, GuestCommand, Kind, Observed, Progress, Router, Tag, Template, Vm,
 };
 use crate::plan::converge::FINGERPRINT_ATTRIBUTE;
+use crate::plan::health::VERSION_ATTRIBUTE;
 
 /// What came of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +71,10 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
             ip: None,
             vrouter: None,
             error: None,
-            reports: std::collections::BTreeMap::new(),
+            reports: value_in(&vm.text, VERSION_ATTRIBUTE)
+                .map(|version| (VERSION_ATTRIBUTE.to_owned(), version))
+                .into_iter()
+                .collect(),
             command: None,
         }),
         (Action::AllocateRouter { name, .. }, Some(id)) => {

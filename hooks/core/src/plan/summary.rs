@@ -13,7 +13,11 @@ pub(super) fn write(context: &Context<'_>, previous: &Status, status: &mut Statu
         status.note(now, "the cluster is complete");
     }
     let over = context.actions.contains(&crate::Action::DeleteDocument);
-    status.state = if over { ClusterState::Done } else { cluster_state(status) };
+    status.state = if over {
+        ClusterState::Done
+    } else {
+        cluster_state(status)
+    };
     if status.deletion.is_none() {
         operation(context, status);
     }

@@ -22,11 +22,18 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
         Action::Info => answer(&Info {
             name: "model".to_owned(),
             version: "1".to_owned(),
-            capabilities: Capabilities { guest, upgrade: true, resize_control_plane: true, rotate: false },
+            capabilities: Capabilities {
+                guest,
+                upgrade: true,
+                resize_control_plane: true,
+                rotate: false,
+            },
         }),
         Action::Validate { .. } => answer(&Validation::default()),
         Action::Bootstrap { group, .. } => answer(&bootstrap(kind, group)),
-        Action::Provision { group, .. } | Action::Scale { group, .. } | Action::Upgrade { group, .. } if !guest => {
+        Action::Provision { group, .. } | Action::Scale { group, .. } | Action::Upgrade { group, .. }
+            if !guest =>
+        {
             answer(&plain_steps(group))
         }
         Action::Deprovision { group, .. } if !guest => answer(&Steps {
@@ -35,18 +42,21 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
         }),
         Action::Provision { group, .. } if group.role == Role::ControlPlane => answer(&Steps::default()),
         Action::Provision { group, .. } => answer(&Steps {
-            templates: vec![TemplateText { name: group.name.clone(), text: text(group, "NODE") }],
+            templates: vec![TemplateText {
+                name: group.name.clone(),
+                text: text(group, "NODE"),
+            }],
             script: Some(script(&json!({
                 "apply": group.name, "id": group.id, "replicas": group.replicas, "version": group.version
             }))),
             ..Steps::default()
         }),
-        Action::Scale { group, .. } => {
-            answer(&scripted(&json!({ "scale": group.name, "replicas": group.replicas, "labels": group.labels })))
-        }
-        Action::Upgrade { group, .. } => {
-            answer(&scripted(&json!({ "upgrade": group.name, "version": group.version })))
-        }
+        Action::Scale { group, .. } => answer(&scripted(
+            &json!({ "scale": group.name, "replicas": group.replicas, "labels": group.labels }),
+        )),
+        Action::Upgrade { group, .. } => answer(&scripted(
+            &json!({ "upgrade": group.name, "version": group.version }),
+        )),
         Action::Deprovision { group, .. } => answer(&Steps {
             obsolete_templates: vec![group.name.clone()],
             ..scripted(&json!({ "delete": group.name }))
@@ -56,33 +66,52 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
             Some(output) => observe_guest(group, &output.stdout),
             None => answer(&observe_plain(group)),
         },
-        Action::Kubeconfig { output: Some(output), .. } => {
-            answer(&Kubeconfig { kubeconfig: output.stdout.clone() })
-        }
+        Action::Kubeconfig {
+            output: Some(output), ..
+        } => answer(&Kubeconfig {
+            kubeconfig: output.stdout.clone(),
+        }),
         Action::Kubeconfig { .. } if guest => answer(&script(&json!({ "kubeconfig": true }))),
-        Action::Kubeconfig { .. } => answer(&Kubeconfig { kubeconfig: "a kubeconfig".to_owned() }),
+        Action::Kubeconfig { .. } => answer(&Kubeconfig {
+            kubeconfig: "a kubeconfig".to_owned(),
+        }),
         other => Err(DriverError::fatal("UnknownAction", other.name())),
     }
 }
 
 fn script(value: &Value) -> Script {
-    Script { text: value.to_string(), timeout: 120 }
+    Script {
+        text: value.to_string(),
+        timeout: 120,
+    }
 }
 
 fn scripted(value: &Value) -> Steps {
-    Steps { script: Some(script(value)), ..Steps::default() }
+    Steps {
+        script: Some(script(value)),
+        ..Steps::default()
+    }
 }
 
 fn text(group: &Group, kind: &str) -> String {
     let cluster = group.id / 1000;
-    format!("CPU=1\nONEKS=[CLUSTER_ID=\"{cluster}\",GROUP_ID=\"{}\",TYPE=\"{kind}\"]\n", group.id)
+    format!(
+        "CPU=1\nONEKS=[CLUSTER_ID=\"{cluster}\",GROUP_ID=\"{}\",TYPE=\"{kind}\"]\n",
+        group.id
+    )
 }
 
 fn bootstrap(kind: Kind, group: &Group) -> Bootstrap {
     let name = &group.name;
-    let template = TemplateText { name: format!("{name}-cp"), text: text(group, "CONTROL_PLANE") };
+    let template = TemplateText {
+        name: format!("{name}-cp"),
+        text: text(group, "CONTROL_PLANE"),
+    };
     let manifest = json!({ "id": group.id, "replicas": group.replicas, "version": group.version });
-    let attachments = BTreeMap::from([("manifest".to_owned(), format!("{} {manifest}", secret::ONE_AUTH_BASE64))]);
+    let attachments = BTreeMap::from([(
+        "manifest".to_owned(),
+        format!("{} {manifest}", secret::ONE_AUTH_BASE64),
+    )]);
     let done = match kind {
         Kind::Guest => SeedDone::Report {
             attribute: "ONEKS_STATE".to_owned(),
@@ -95,13 +124,20 @@ fn bootstrap(kind: Kind, group: &Group) -> Bootstrap {
     let router = format!("{name}-cp");
     Bootstrap {
         seed: Some(Seed {
-            vm: VmText { name: format!("{name}-seed"), text: text(group, "SEED"), attachments },
+            vm: VmText {
+                name: format!("{name}-seed"),
+                text: text(group, "SEED"),
+                attachments,
+            },
             done,
             first_report: 600,
             total: 1800,
         }),
         router: match kind {
-            Kind::Guest => Router::Cluster { name: router, repair_after: 300 },
+            Kind::Guest => Router::Cluster {
+                name: router,
+                repair_after: 300,
+            },
             Kind::Plain => Router::Hooks {
                 name: router,
                 text: text(group, "ROUTER"),
@@ -109,7 +145,11 @@ fn bootstrap(kind: Kind, group: &Group) -> Bootstrap {
                 replicas: 1,
             },
         },
-        nodes: if kind == Kind::Guest { Nodes::Cluster } else { Nodes::Hooks },
+        nodes: if kind == Kind::Guest {
+            Nodes::Cluster
+        } else {
+            Nodes::Hooks
+        },
         templates: vec![template],
     }
 }
@@ -128,23 +168,40 @@ pub fn plain_version(name: &str) -> String {
 
 fn plain_names(group: &Group) -> Vec<String> {
     let version = group.version.replace('.', "");
-    (0..group.replicas).map(|i| format!("{}-{version}n{i}", group.name)).collect()
+    (0..group.replicas)
+        .map(|i| format!("{}-{version}n{i}", group.name))
+        .collect()
 }
 
 fn plain_steps(group: &Group) -> Steps {
-    let kind = if group.role == Role::ControlPlane { "CONTROL_PLANE" } else { "NODE" };
+    let kind = if group.role == Role::ControlPlane {
+        "CONTROL_PLANE"
+    } else {
+        "NODE"
+    };
     let names = plain_names(group);
     let wanted: BTreeSet<&String> = names.iter().collect();
     let runs = |name: &&String| {
-        group.vms.iter().any(|vm| vm.name == **name && vm.condition == VmCondition::Running)
+        group
+            .vms
+            .iter()
+            .any(|vm| vm.name == **name && vm.condition == VmCondition::Running)
     };
     let complete = wanted.iter().all(runs);
-    let old = group.vms.iter().filter(|vm| !wanted.contains(&vm.name)).map(|vm| vm.id);
+    let old = group
+        .vms
+        .iter()
+        .filter(|vm| !wanted.contains(&vm.name))
+        .map(|vm| vm.id);
     Steps {
         remove: if complete { old.collect() } else { Vec::new() },
         vms: names
             .iter()
-            .map(|name| VmText { name: name.clone(), text: text(group, kind), attachments: BTreeMap::new() })
+            .map(|name| VmText {
+                name: name.clone(),
+                text: text(group, kind),
+                attachments: BTreeMap::new(),
+            })
             .collect(),
         ..Steps::default()
     }
@@ -153,7 +210,11 @@ fn plain_steps(group: &Group) -> Steps {
 fn observe_plain(group: &Group) -> Observation {
     let wanted: BTreeSet<String> = plain_names(group).into_iter().collect();
     let there: BTreeSet<String> = group.vms.iter().map(|vm| vm.name.clone()).collect();
-    let running = group.vms.iter().filter(|vm| vm.condition == VmCondition::Running).count();
+    let running = group
+        .vms
+        .iter()
+        .filter(|vm| vm.condition == VmCondition::Running)
+        .count();
     let nodes = group.vms.iter().map(|vm| Node {
         name: vm.name.clone(),
         vm: Some(vm.id),
@@ -169,7 +230,8 @@ fn observe_plain(group: &Group) -> Observation {
 }
 
 fn observe_guest(group: &Group, stdout: &str) -> Result<Value, DriverError> {
-    let seen: Value = serde_json::from_str(stdout).map_err(|e| DriverError::retry("BadOutput", e.to_string()))?;
+    let seen: Value =
+        serde_json::from_str(stdout).map_err(|e| DriverError::retry("BadOutput", e.to_string()))?;
     let nodes: Vec<Node> = serde_json::from_value(seen["nodes"].clone()).unwrap_or_default();
     let wanted = seen["replicas"].as_u64() == Some(u64::from(group.replicas));
     let version = seen["version"].as_str() == Some(group.version.as_str());

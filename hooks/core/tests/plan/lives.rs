@@ -28,7 +28,11 @@ fn clusters_of_every_shape_are_made_and_removed() {
                 assert_eq!(world.doc().kubeconfig.as_deref(), Some("a kubeconfig"));
                 let (writes, looks) = (world.writes, world.looks);
                 world.run_for(600);
-                assert_eq!((world.writes, world.looks), (writes, looks), "a cluster at rest costs nothing");
+                assert_eq!(
+                    (world.writes, world.looks),
+                    (writes, looks),
+                    "a cluster at rest costs nothing"
+                );
                 world.doc().delete = Some("YES".to_owned());
                 world.until(S::Done);
                 world.run_for(60);
@@ -53,7 +57,11 @@ fn bury(world: &mut World) {
     world.doc().delete = Some("YES".to_owned());
     world.until(S::Done);
     world.run_for(60);
-    assert!(world.is_empty(), "{:?}", world.machines.values().map(|m| &m.vm.name).collect::<Vec<_>>());
+    assert!(
+        world.is_empty(),
+        "{:?}",
+        world.machines.values().map(|m| &m.vm.name).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -66,7 +74,10 @@ fn groups_grow_shrink_and_go_to_zero() {
             // What only ends VMs is done at once where no guest has a say.
             assert!(world.state() == S::Scaling || kind == Kind::Plain);
             world.until(S::Running);
-            assert_eq!((world.nodes(24001).len(), world.nodes(24002).len()), (a as usize, b as usize));
+            assert_eq!(
+                (world.nodes(24001).len(), world.nodes(24002).len()),
+                (a as usize, b as usize)
+            );
         }
         bury(&mut world);
     }
@@ -96,7 +107,11 @@ fn a_control_plane_is_resized_while_it_is_being_made() {
             world.until(S::Running);
             world.run_for(300);
             world.until(S::Running);
-            assert_eq!((world.nodes(24000).len(), world.nodes(24001).len()), (3, 2), "{kind:?} {after}");
+            assert_eq!(
+                (world.nodes(24000).len(), world.nodes(24001).len()),
+                (3, 2),
+                "{kind:?} {after}"
+            );
             assert_eq!(world.done("-seed"), 2, "allocated and ended once");
         }
     }
@@ -141,7 +156,12 @@ fn a_group_that_was_never_begun_leaves_without_a_script() {
         world.run_for(20);
         assert!(world.status().node_groups.is_empty());
         world.until(S::Running);
-        assert!(world.scripts.iter().all(|s| !s.contains("delete") && !s.contains("apply")));
+        assert!(
+            world
+                .scripts
+                .iter()
+                .all(|s| !s.contains("delete") && !s.contains("apply"))
+        );
     }
 }
 
@@ -184,11 +204,20 @@ fn an_upgrade_is_taken_back_before_its_first_node_and_not_later() {
     assert_eq!(world.state(), S::Upgrading);
     edit(&mut world, V33, 3, &[("a", 1)]);
     world.run_for(30);
-    assert_eq!(world.status().control_plane.goal.map(|g| g.version).as_deref(), Some(V33));
+    assert_eq!(
+        world.status().control_plane.goal.map(|g| g.version).as_deref(),
+        Some(V33)
+    );
     world.frozen = false;
     world.until(S::Running);
     world.run_for(600);
-    assert!(world.nodes(24000).iter().chain(&world.nodes(24001)).all(|v| v == V33));
+    assert!(
+        world
+            .nodes(24000)
+            .iter()
+            .chain(&world.nodes(24001))
+            .all(|v| v == V33)
+    );
 
     edit(&mut world, V34, 3, &[("a", 1)]);
     while !world.nodes(24000).contains(&V34.to_owned()) {
@@ -198,9 +227,19 @@ fn an_upgrade_is_taken_back_before_its_first_node_and_not_later() {
     edit(&mut world, V33, 3, &[("a", 1)]);
     world.run_for(30);
     let accepted = world.status().condition("Accepted").cloned().unwrap();
-    assert!(accepted.message.contains("can't be taken back"), "{}", accepted.message);
+    assert!(
+        accepted.message.contains("can't be taken back"),
+        "{}",
+        accepted.message
+    );
     world.until(S::Running);
-    assert!(world.nodes(24000).iter().chain(&world.nodes(24001)).all(|v| v == V34));
+    assert!(
+        world
+            .nodes(24000)
+            .iter()
+            .chain(&world.nodes(24001))
+            .all(|v| v == V34)
+    );
 }
 
 #[test]
@@ -208,7 +247,11 @@ fn versions_never_go_down_nor_jump() {
     for kind in KINDS {
         let mut world = World::new(kind, &spec("v1.32.9", 1, &[("a", 1)]));
         world.until(S::Running);
-        for (version, reason) in [(V34, "VersionNotPossible"), ("v1.31.0", "InvalidSpec"), ("nonsense", "InvalidSpec")] {
+        for (version, reason) in [
+            (V34, "VersionNotPossible"),
+            ("v1.31.0", "InvalidSpec"),
+            ("nonsense", "InvalidSpec"),
+        ] {
             edit(&mut world, version, 1, &[("a", 1)]);
             world.run_for(60);
             assert_eq!(world.state(), S::Running);
@@ -223,7 +266,10 @@ fn versions_never_go_down_nor_jump() {
         }
         edit(&mut world, "v1.32.9", 1, &[("a", 1)]);
         world.pass(None);
-        assert_eq!(world.status().condition("Accepted").unwrap().reason, "VersionNotPossible");
+        assert_eq!(
+            world.status().condition("Accepted").unwrap().reason,
+            "VersionNotPossible"
+        );
         world.until(S::Running);
         assert_eq!(world.nodes(24001), ["v1.33.1"]);
     }
@@ -240,13 +286,19 @@ fn a_pause_starts_nothing_and_takes_no_time() {
             world.pass(None);
             let log = world.log.len();
             world.run_for(6 * 3600);
-            let started = world.log[log..].iter().filter(|l| *l != "store the kubeconfig").count();
+            let started = world.log[log..]
+                .iter()
+                .filter(|l| *l != "store the kubeconfig")
+                .count();
             assert_eq!(started, 0, "{:?}", &world.log[log..]);
             let writes = world.writes;
             world.run_for(600);
             assert_eq!(world.writes, writes);
             world.doc().spec = text;
-            if world.status().control_plane.seed.is_none_or(|s| s.vm.is_none()) || kind == Kind::Plain || after > 60 {
+            if world.status().control_plane.seed.is_none_or(|s| s.vm.is_none())
+                || kind == Kind::Plain
+                || after > 60
+            {
                 world.until(S::Running);
                 world.run_for(60);
                 assert_eq!(world.state(), S::Running);
@@ -266,7 +318,10 @@ fn a_poweroff_is_a_warning_while_it_lasts() {
             assert_eq!(world.state(), S::Warning, "{node:?}");
             let writes = world.writes;
             world.run_for(1200);
-            assert!(world.writes <= writes + 1, "a warning that lasts is not written again and again");
+            assert!(
+                world.writes <= writes + 1,
+                "a warning that lasts is not written again and again"
+            );
             world.resume(id);
             world.until(S::Running);
             let status = world.status();
@@ -311,7 +366,10 @@ fn a_router_that_is_gone_is_a_warning() {
     for kind in KINDS {
         let mut world = running(kind, 1, &[]);
         let id = world.routers[0].id;
-        world.execute(&oneks_core::Action::DeleteRouter { id, name: String::new() });
+        world.execute(&oneks_core::Action::DeleteRouter {
+            id,
+            name: String::new(),
+        });
         world.run_for(60);
         assert_eq!(world.state(), S::Warning);
         let ready = world.status().condition("Ready").cloned().unwrap();
@@ -434,7 +492,12 @@ fn recover_without_a_failure_does_nothing() {
             world.run_for(60);
             assert_eq!((world.state(), world.log.len()), (S::Running, log));
         }
-        let lines = world.status().history.iter().filter(|e| e.text.contains("RECOVER")).count();
+        let lines = world
+            .status()
+            .history
+            .iter()
+            .filter(|e| e.text.contains("RECOVER"))
+            .count();
         assert!(lines <= 2);
     }
 }

@@ -16,6 +16,11 @@ use crate::world::{ID, World};
 const ROUNDS: usize = 80;
 
 pub fn catalog() -> Catalog {
+    static CATALOG: std::sync::OnceLock<Catalog> = std::sync::OnceLock::new();
+    CATALOG.get_or_init(read_catalog).clone()
+}
+
+fn read_catalog() -> Catalog {
     let profile = |limits: &str| {
         format!(
             "name: Model\ndescription: d\nsupported_k8s_versions: [v1.32.9, v1.33.1, v1.33.7, v1.34.2]\nuser_inputs:\n  \
@@ -24,8 +29,14 @@ pub fn catalog() -> Catalog {
         )
     };
     let files = BTreeMap::from([
-        ("controlplanes/general/controlplane.conf".to_owned(), profile("min: 1, max: 5")),
-        ("nodegroups/general/nodegroup.conf".to_owned(), profile("min: 0, max: 100")),
+        (
+            "controlplanes/general/controlplane.conf".to_owned(),
+            profile("min: 1, max: 5"),
+        ),
+        (
+            "nodegroups/general/nodegroup.conf".to_owned(),
+            profile("min: 0, max: 100"),
+        ),
     ]);
     let (catalog, errors) = Catalog::parse(&files);
     assert!(errors.is_empty(), "{errors:?}");
@@ -65,15 +76,31 @@ impl World {
     }
 
     pub fn state(&self) -> ClusterState {
-        if self.doc.is_none() { ClusterState::Done } else { self.status().state }
+        if self.doc.is_none() {
+            ClusterState::Done
+        } else {
+            self.status().state
+        }
     }
 
     fn first_look(&mut self, status: &Status) -> Observed {
         let mut ids = status.vm_ids();
         ids.append(&mut self.hints);
-        let live = self.machines.iter().filter(|(id, _)| ids.contains(id)).map(|(_, m)| m.vm.clone());
-        let gone = self.gone.iter().filter(|(id, _)| ids.contains(id)).map(|(_, vm)| vm.clone());
-        Observed { vms: live.chain(gone).collect(), looked_for: ids, ..Observed::default() }
+        let live = self
+            .machines
+            .iter()
+            .filter(|(id, _)| ids.contains(id))
+            .map(|(_, m)| m.vm.clone());
+        let gone = self
+            .gone
+            .iter()
+            .filter(|(id, _)| ids.contains(id))
+            .map(|(_, vm)| vm.clone());
+        Observed {
+            vms: live.chain(gone).collect(),
+            looked_for: ids,
+            ..Observed::default()
+        }
     }
 
     fn look(&mut self, observed: &mut Observed, need: &Need) {
@@ -84,8 +111,14 @@ impl World {
                 observed.vms = self.machines.values().map(|m| m.vm.clone()).collect();
                 observed.all_vms = true;
             }
-            Need::Routers => assert!(observed.routers.replace(self.routers.clone()).is_none(), "asked twice"),
-            Need::Templates => assert!(observed.templates.replace(self.templates.clone()).is_none(), "asked twice"),
+            Need::Routers => assert!(
+                observed.routers.replace(self.routers.clone()).is_none(),
+                "asked twice"
+            ),
+            Need::Templates => assert!(
+                observed.templates.replace(self.templates.clone()).is_none(),
+                "asked twice"
+            ),
             Need::Reservations => assert!(observed.reservations.replace(Vec::new()).is_none(), "asked twice"),
             Need::Credentials => {
                 let valid = self.credentials.iter().copied().collect();
@@ -95,7 +128,9 @@ impl World {
             Need::Catalog => assert!(observed.catalog.replace(catalog()).is_none(), "asked twice"),
             Need::Driver { action, .. } => {
                 assert!(observed.answer(action).is_none(), "asked twice: {action:?}");
-                observed.answers.push(((**action).clone(), driver::ask(self.kind, action)));
+                observed
+                    .answers
+                    .push(((**action).clone(), driver::ask(self.kind, action)));
             }
         }
     }
@@ -104,7 +139,10 @@ impl World {
     pub fn pass(&mut self, kill: Kill) -> bool {
         let Some(doc) = self.doc.clone() else { return true };
         let previous = self.status();
-        let owner = Owner { uid: doc.owner, name: format!("user{}", doc.owner) };
+        let owner = Owner {
+            uid: doc.owner,
+            name: format!("user{}", doc.owner),
+        };
         let desired = Desired {
             document: ID,
             name: "a cluster",
@@ -132,7 +170,12 @@ impl World {
                     again.needs,
                     again.actions
                 );
-                assert!(again.status.same_as(&status), "{}\n{}", status.to_json(), again.status.to_json());
+                assert!(
+                    again.status.same_as(&status),
+                    "{}\n{}",
+                    status.to_json(),
+                    again.status.to_json()
+                );
                 if !status.same_as(&previous) || previous.rev == 0 {
                     self.writes += 1;
                     self.doc.as_mut().unwrap().status = Some(status.to_json());
@@ -151,7 +194,10 @@ impl World {
                 absorb(&mut observed, &action, outcome, owner.uid, self.now);
             }
         }
-        panic!("the plan goes round in circles: {:?}", &self.log[self.log.len().saturating_sub(12)..]);
+        panic!(
+            "the plan goes round in circles: {:?}",
+            &self.log[self.log.len().saturating_sub(12)..]
+        );
     }
 
     /// Passes and time until the cluster has this state. Fails after six hours.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use oneks_core::action::Action;
 use oneks_core::names::{CommandToken, Names};
 use oneks_core::observed::{
-    self, Cloud, CloudCluster, CloudNetwork, Failure, FailureKind, GuestCommand, Progress, Router, Tag, Template, Vm,
+    self, Cloud, CloudCluster, CloudNetwork, Failure, FailureKind, GuestCommand, Progress, Router, Tag,
+    Template, Vm,
 };
 use oneks_core::plan::{FINGERPRINT_ATTRIBUTE, Outcome};
 use oneks_driver::{Node, Output, VmCondition};
@@ -103,7 +104,11 @@ impl World {
             kind,
             now: 1_000_000,
             next: 100,
-            doc: Some(Doc { spec: spec.to_owned(), owner: OWNER, ..Doc::default() }),
+            doc: Some(Doc {
+                spec: spec.to_owned(),
+                owner: OWNER,
+                ..Doc::default()
+            }),
             machines: BTreeMap::new(),
             gone: BTreeMap::new(),
             routers: Vec::new(),
@@ -124,7 +129,10 @@ impl World {
     }
 
     pub fn cloud() -> Cloud {
-        let network = |id: u32, name: &str| CloudNetwork { id, name: name.to_owned() };
+        let network = |id: u32, name: &str| CloudNetwork {
+            id,
+            name: name.to_owned(),
+        };
         Cloud {
             cluster: Some(CloudCluster {
                 hosts: [0].into(),
@@ -157,10 +165,15 @@ impl World {
     pub fn nodes(&self, group: u32) -> Vec<String> {
         let of = |m: &&Machine| {
             m.vm.tag.as_ref().is_some_and(|t| {
-                t.group == Some(group) && matches!(t.kind, observed::Kind::Node | observed::Kind::ControlPlane)
+                t.group == Some(group)
+                    && matches!(t.kind, observed::Kind::Node | observed::Kind::ControlPlane)
             })
         };
-        let live = self.machines.values().filter(of).filter(|m| m.vm.condition != VmCondition::Ending);
+        let live = self
+            .machines
+            .values()
+            .filter(of)
+            .filter(|m| m.vm.condition != VmCondition::Ending);
         live.map(|m| m.version.clone()).collect()
     }
 
@@ -186,7 +199,11 @@ impl World {
         machine.vm.condition = condition;
         machine.vm.steady = condition == VmCondition::Running;
         state.clone_into(&mut machine.vm.state);
-        if let Some(command) = machine.vm.command.as_mut().filter(|_| condition != VmCondition::Running)
+        if let Some(command) = machine
+            .vm
+            .command
+            .as_mut()
+            .filter(|_| condition != VmCondition::Running)
             && command.progress == Progress::Executing
         {
             command.progress = Progress::Failed;
@@ -207,7 +224,10 @@ impl World {
     }
 
     fn machine(&mut self, name: &str, tag: Option<Tag>, vrouter: Option<u32>, version: &str) -> u32 {
-        let twin = self.machines.values().any(|m| m.vm.name == name && m.vm.condition != VmCondition::Ending);
+        let twin = self
+            .machines
+            .values()
+            .any(|m| m.vm.name == name && m.vm.condition != VmCondition::Ending);
         assert!(!twin, "{name} is made a second time");
         let id = self.id();
         let vm = Vm {
@@ -225,7 +245,12 @@ impl World {
             reports: BTreeMap::new(),
             command: None,
         };
-        let machine = Machine { vm, since: self.now, version: version.to_owned(), script: None };
+        let machine = Machine {
+            vm,
+            since: self.now,
+            version: version.to_owned(),
+            script: None,
+        };
         self.machines.insert(id, machine);
         self.hints.insert(id);
         id
@@ -234,9 +259,16 @@ impl World {
     /// One call.
     pub fn execute(&mut self, action: &Action) -> Outcome {
         let summary = action.summary();
-        if let Some(fault) = self.faults.iter_mut().find(|f| f.left > 0 && summary.contains(f.what)) {
+        if let Some(fault) = self
+            .faults
+            .iter_mut()
+            .find(|f| f.left > 0 && summary.contains(f.what))
+        {
             fault.left -= 1;
-            let failure = Failure { kind: fault.kind, message: "as the test has it".to_owned() };
+            let failure = Failure {
+                kind: fault.kind,
+                message: "as the test has it".to_owned(),
+            };
             return Outcome::Failed(failure);
         }
         self.log.push(summary);
@@ -244,7 +276,10 @@ impl World {
             Action::CreateCredential { serial } => drop(self.credentials.insert(*serial)),
             Action::RevokeCredential { serial } => drop(self.credentials.remove(serial)),
             Action::CreateTemplate { name, text } => {
-                assert!(self.templates.iter().all(|t| t.name != *name), "template {name} is made a second time");
+                assert!(
+                    self.templates.iter().all(|t| t.name != *name),
+                    "template {name} is made a second time"
+                );
                 let id = self.id();
                 self.templates.push(template(id, name, text));
                 return Outcome::Created(id);
@@ -261,10 +296,19 @@ impl World {
                     let text = &vm.attachments["manifest"];
                     self.manifest = serde_json::from_str(text.split_once(' ').unwrap().1).ok();
                 }
-                return Outcome::Created(self.machine(&vm.name, tag, None, &crate::driver::plain_version(&vm.name)));
+                return Outcome::Created(self.machine(
+                    &vm.name,
+                    tag,
+                    None,
+                    &crate::driver::plain_version(&vm.name),
+                ));
             }
             Action::TerminateVm { id, .. } => {
-                if self.machines.get(id).is_none_or(|m| m.vm.condition == VmCondition::Ending) {
+                if self
+                    .machines
+                    .get(id)
+                    .is_none_or(|m| m.vm.condition == VmCondition::Ending)
+                {
                     return failed(FailureKind::Gone);
                 }
                 self.end(*id);
@@ -274,8 +318,12 @@ impl World {
             Action::InstantiateRouter { id, .. } => self.router_vm(*id),
             Action::DeleteRouter { id, .. } => {
                 self.routers.retain(|r| r.id != *id);
-                let vms: Vec<u32> =
-                    self.machines.values().filter(|m| m.vm.vrouter == Some(*id)).map(|m| m.vm.id).collect();
+                let vms: Vec<u32> = self
+                    .machines
+                    .values()
+                    .filter(|m| m.vm.vrouter == Some(*id))
+                    .map(|m| m.vm.id)
+                    .collect();
                 vms.into_iter().for_each(|vm| self.end(vm));
             }
             Action::ReleaseAddress { .. } | Action::DeleteReservation { .. } => {}
@@ -284,13 +332,21 @@ impl World {
                 let Some(machine) = self.machines.get_mut(vm).filter(|m| m.vm.steady) else {
                     return failed(FailureKind::WrongState);
                 };
-                let busy = machine.vm.command.as_ref().is_some_and(|c| c.progress == Progress::Executing);
+                let busy = machine
+                    .vm
+                    .command
+                    .as_ref()
+                    .is_some_and(|c| c.progress == Progress::Executing);
                 assert!(!busy, "VM {vm} runs a command already");
                 let (delay, text) = match script.strip_prefix("sleep ").and_then(|s| s.split_once('\n')) {
                     Some((seconds, text)) => (seconds.parse().unwrap(), text),
                     None => (0, script.as_str()),
                 };
-                let end = if mood == CommandMood::Hangs { u64::MAX } else { now + delay + 5 };
+                let end = if mood == CommandMood::Hangs {
+                    u64::MAX
+                } else {
+                    now + delay + 5
+                };
                 machine.script = Some((text.to_owned(), end));
                 machine.vm.command = Some(GuestCommand {
                     token: CommandToken::of_command(command),
@@ -312,16 +368,29 @@ impl World {
     }
 
     fn router(&mut self, name: &str) -> u32 {
-        assert!(self.routers.iter().all(|r| r.name != name), "router {name} is made a second time");
+        assert!(
+            self.routers.iter().all(|r| r.name != name),
+            "router {name} is made a second time"
+        );
         let id = self.id();
         let addresses = BTreeMap::from([(0, "192.0.2.1".to_owned()), (1, "10.0.0.1".to_owned())]);
-        self.routers.push(Router { id, uid: OWNER, name: name.to_owned(), vms: Vec::new(), addresses });
+        self.routers.push(Router {
+            id,
+            uid: OWNER,
+            name: name.to_owned(),
+            vms: Vec::new(),
+            addresses,
+        });
         id
     }
 
     fn router_vm(&mut self, id: u32) {
         let name = self.routers.iter().find(|r| r.id == id).unwrap().name.clone();
-        let tag = Tag { cluster: ID, group: None, kind: observed::Kind::Router };
+        let tag = Tag {
+            cluster: ID,
+            group: None,
+            kind: observed::Kind::Router,
+        };
         let vm = self.machine(&format!("vr-{name}-0"), Some(tag), Some(id), "");
         self.routers.iter_mut().find(|r| r.id == id).unwrap().vms.push(vm);
     }
@@ -361,9 +430,17 @@ impl World {
             return;
         };
         let output = if self.commands == CommandMood::Fails {
-            Output { return_code: 1, stdout: String::new(), stderr: "it went wrong\n".to_owned() }
+            Output {
+                return_code: 1,
+                stdout: String::new(),
+                stderr: "it went wrong\n".to_owned(),
+            }
         } else {
-            Output { return_code: 0, stdout: self.run(&text), stderr: String::new() }
+            Output {
+                return_code: 0,
+                stdout: self.run(&text),
+                stderr: String::new(),
+            }
         };
         let command = self.machines.get_mut(&id).unwrap().vm.command.as_mut().unwrap();
         command.progress = Progress::Done;
@@ -382,7 +459,15 @@ impl World {
             let id = u32::try_from(value["id"].as_u64().unwrap()).unwrap();
             let version = value["version"].as_str().unwrap().to_owned();
             let replicas = replicas.unwrap();
-            self.objects.insert(name, Object { id, replicas, version, deleting: false });
+            self.objects.insert(
+                name,
+                Object {
+                    id,
+                    replicas,
+                    version,
+                    deleting: false,
+                },
+            );
         } else if let Some(name) = name("scale") {
             if let Some(object) = self.objects.get_mut(&name) {
                 object.replicas = replicas.unwrap();
@@ -439,7 +524,11 @@ impl World {
             SeedMood::Works => self.sow_control_plane(),
         };
         let reports = &mut self.machines.get_mut(&seed).unwrap().vm.reports;
-        if reports.insert("ONEKS_STATE".to_owned(), report.to_owned()).as_deref() != Some(report) {
+        if reports
+            .insert("ONEKS_STATE".to_owned(), report.to_owned())
+            .as_deref()
+            != Some(report)
+        {
             self.hints.insert(seed);
         }
         if self.seed == SeedMood::Fails {
@@ -464,12 +553,18 @@ impl World {
         });
         let (id, wanted) = (object.id, object.replicas as usize);
         let running = self.members(id).filter(|m| m.vm.steady).count();
-        if running == wanted { "READY" } else { "BOOTSTRAPPING" }
+        if running == wanted {
+            "READY"
+        } else {
+            "BOOTSTRAPPING"
+        }
     }
 
     /// Cluster API: one step per object.
     fn reconcile(&mut self) {
-        let brains = [observed::Kind::Seed, observed::Kind::ControlPlane].map(|k| self.alive(k)).concat();
+        let brains = [observed::Kind::Seed, observed::Kind::ControlPlane]
+            .map(|k| self.alive(k))
+            .concat();
         if brains.is_empty() {
             self.objects.clear();
         }
@@ -478,12 +573,24 @@ impl World {
         }
         for (name, object) in self.objects.clone() {
             let members: Vec<Machine> = self.members(object.id).cloned().collect();
-            let wanted = if object.deleting { 0 } else { object.replicas as usize };
+            let wanted = if object.deleting {
+                0
+            } else {
+                object.replicas as usize
+            };
             let old = members.iter().find(|m| m.version != object.version);
             let steady = members.iter().filter(|m| m.vm.steady).count();
             if members.len() < wanted || members.len() == wanted && old.is_some() && steady == wanted {
-                let kind = if object.id == ID * 1000 { observed::Kind::ControlPlane } else { observed::Kind::Node };
-                let tag = Tag { cluster: ID, group: Some(object.id), kind };
+                let kind = if object.id == ID * 1000 {
+                    observed::Kind::ControlPlane
+                } else {
+                    observed::Kind::Node
+                };
+                let tag = Tag {
+                    cluster: ID,
+                    group: Some(object.id),
+                    kind,
+                };
                 let vm = format!("{name}-x{}", self.next);
                 self.machine(&vm, Some(tag), None, &object.version);
             } else if members.len() > wanted && (steady > wanted || object.deleting) {
@@ -497,7 +604,10 @@ impl World {
 }
 
 fn failed(kind: FailureKind) -> Outcome {
-    Outcome::Failed(Failure { kind, message: "as OpenNebula has it".to_owned() })
+    Outcome::Failed(Failure {
+        kind,
+        message: "as OpenNebula has it".to_owned(),
+    })
 }
 
 fn value(text: &str, key: &str) -> Option<String> {
@@ -515,5 +625,11 @@ fn tag(text: &str) -> Option<Tag> {
 
 fn template(id: u32, name: &str, text: &str) -> Template {
     let fingerprint = value(text, FINGERPRINT_ATTRIBUTE);
-    Template { id, uid: OWNER, name: name.to_owned(), tag: tag(text), fingerprint }
+    Template {
+        id,
+        uid: OWNER,
+        name: name.to_owned(),
+        tag: tag(text),
+        fingerprint,
+    }
 }
