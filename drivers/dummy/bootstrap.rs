@@ -1,0 +1,72 @@
+//! What is made before the control plane: a seed that only has to run, and the virtual router.
+
+use std::collections::BTreeMap;
+
+use oneks_driver::{
+    Bootstrap, Cluster, DriverError, Group, Nodes, Router, Seed, SeedDone, TemplateText, VmText,
+};
+use opennebula::template::Template;
+
+use crate::text::{self, Kind};
+
+/// Seconds that a VM without disk may take until it runs.
+const LIMIT: u64 = 900;
+
+/// Templates, seed and router.
+pub fn bootstrap(cluster: &Cluster, group: &Group) -> Result<Bootstrap, DriverError> {
+    let template = format!("{}-router", cluster.name);
+    let seed = VmText {
+        name: format!("{}-seed", cluster.name),
+        text: text::node(cluster, group, Kind::Seed)?,
+        attachments: BTreeMap::new(),
+    };
+    Ok(Bootstrap {
+        templates: vec![TemplateText {
+            name: template.clone(),
+            text: router_vm(cluster, group)?,
+        }],
+        seed: Some(Seed {
+            vm: seed,
+            done: SeedDone::Running,
+            first_report: LIMIT,
+            total: LIMIT,
+        }),
+        router: Router::Hooks {
+            name: format!("{}-cp", cluster.name),
+            text: router(cluster)?,
+            template,
+            replicas: 1,
+        },
+        nodes: Nodes::Hooks,
+    })
+}
+
+/// The template of the router's VMs. OpenNebula wants one with VROUTER and a CONTEXT.
+fn router_vm(cluster: &Cluster, group: &Group) -> Result<String, DriverError> {
+    let mut template = text::base(cluster, group, Kind::Router)?;
+    template.set("VROUTER", "YES");
+    template.set_vector("CONTEXT", [("NETWORK", "YES")]);
+    text::text(&template)
+}
+
+/// The router itself: a floating address in either network. The VMs need none of their own in the public one.
+fn router(cluster: &Cluster) -> Result<String, DriverError> {
+    let mut public = Template::new();
+    public.set_vector(
+        "NIC",
+        [
+            ("NETWORK_ID", cluster.placement.public.id.to_string()),
+            ("FLOATING_IP", "YES".to_owned()),
+            ("FLOATING_ONLY", "YES".to_owned()),
+        ],
+    );
+    let mut private = Template::new();
+    private.set_vector(
+        "NIC",
+        [
+            ("NETWORK_ID", cluster.placement.private.id.to_string()),
+            ("FLOATING_IP", "YES".to_owned()),
+        ],
+    );
+    Ok(format!("{}\n{}", text::text(&public)?, text::text(&private)?))
+}
