@@ -39,7 +39,11 @@ pub fn sweep_main() -> ExitCode {
         if report.failed.is_empty() {
             return Ok(());
         }
-        anyhow::bail!("{} of {} clusters could not be looked at", report.failed.len(), report.clusters)
+        anyhow::bail!(
+            "{} of {} clusters could not be looked at",
+            report.failed.len(),
+            report.clusters
+        )
     };
     finish(run())
 }
@@ -82,18 +86,38 @@ fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<
     Ok(())
 }
 
+/// What a hook does with an event once it has a service: for whoever runs hooks without processes.
+///
+/// # Errors
+/// The pass failed; its marks stay.
+pub fn event(service: &Service, kind: Kind, input: impl io::Read, now: u64) -> anyhow::Result<()> {
+    match event::read(kind, input) {
+        Verdict::Drop(_) => Ok(()),
+        Verdict::Look { clusters, hints } => clusters.iter().try_for_each(|id| handle(service, *id, &hints, now)),
+        Verdict::LookVm { vm } => match resolve(service, &Hints::vm(vm))? {
+            Some(cluster) => handle(service, cluster, &Hints::vm(vm), now),
+            None => Ok(()),
+        },
+    }
+}
+
 /// Marks a cluster and serves its marks, unless another hook does.
 ///
 /// # Errors
 /// The pass failed; its marks stay.
 pub fn handle(service: &Service, cluster: u32, hints: &Hints, now: u64) -> anyhow::Result<()> {
-    service.gate.mark(cluster, hints).context("the mark can't be made")?;
+    service
+        .gate
+        .mark(cluster, hints)
+        .context("the mark can't be made")?;
     run(service, cluster, now)
 }
 
 /// Serves the marks of a cluster, unless another hook does.
 fn run(service: &Service, cluster: u32, now: u64) -> anyhow::Result<()> {
-    let outcome = service.gate.run(cluster, MAX_PASSES, |hints| pass(service, cluster, hints, Depth::Known, now))?;
+    let outcome = service.gate.run(cluster, MAX_PASSES, |hints| {
+        pass(service, cluster, hints, Depth::Known, now)
+    })?;
     if let Outcome::Ran { passes, .. } = outcome {
         log::debug!("cluster {cluster}: {passes} passes");
     }
@@ -102,7 +126,9 @@ fn run(service: &Service, cluster: u32, now: u64) -> anyhow::Result<()> {
 
 /// The cluster of a VM of which only the id is known.
 fn resolve(service: &Service, hints: &Hints) -> anyhow::Result<Option<u32>> {
-    let Some(vm) = hints.vms.first() else { return Ok(None) };
+    let Some(vm) = hints.vms.first() else {
+        return Ok(None);
+    };
     match service.admin.vm_info(*vm, false) {
         Ok(vm) => Ok(vm.oneks_tag().map(|tag| tag.cluster_id)),
         Err(e) if e.is_not_found() => Ok(None),

@@ -3,5 +3,6 @@
 mod capone;
 mod foreign;
 mod gate;
+mod plain_life;
 mod profile;
 mod support;

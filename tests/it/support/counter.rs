@@ -48,15 +48,25 @@ fn answer(mut stream: TcpStream, body: &str) {
         }
         seen.extend_from_slice(&buffer[..n]);
         let text = String::from_utf8_lossy(&seen);
-        let Some((head, rest)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((head, rest)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
         let length = head
             .lines()
-            .find_map(|l| l.to_ascii_lowercase().strip_prefix("content-length:").map(|v| v.trim().parse::<usize>()))
+            .find_map(|l| {
+                l.to_ascii_lowercase()
+                    .strip_prefix("content-length:")
+                    .map(|v| v.trim().parse::<usize>())
+            })
             .and_then(Result::ok)
             .unwrap_or(0);
         if rest.len() >= length {
             break;
         }
     }
-    let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let _ = write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
 }

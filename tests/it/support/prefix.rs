@@ -45,9 +45,20 @@ impl Prefix {
         fs::create_dir_all(root.join("etc")).unwrap();
         let credentials = root.join("var/.one");
         fs::create_dir_all(&credentials).unwrap();
-        fs::write(credentials.join("one_auth"), format!("oneadmin:{ONEADMIN_PASSWORD}\n")).unwrap();
-        fs::write(credentials.join("oneks_auth"), format!("serveradmin:{SERVER_SECRET}\n")).unwrap();
-        Self { folder, endpoint: endpoint.to_owned() }
+        fs::write(
+            credentials.join("one_auth"),
+            format!("oneadmin:{ONEADMIN_PASSWORD}\n"),
+        )
+        .unwrap();
+        fs::write(
+            credentials.join("oneks_auth"),
+            format!("serveradmin:{SERVER_SECRET}\n"),
+        )
+        .unwrap();
+        Self {
+            folder,
+            endpoint: endpoint.to_owned(),
+        }
     }
 
     /// The folder.

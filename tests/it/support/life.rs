@@ -1,0 +1,300 @@
+//! The lives of clusters in the sandbox, in virtual time and in this process: the hooks' own code, fed with the events
+//! that the sandbox publishes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneks::config::Config;
+use oneks::drivers::Executables;
+use oneks::event::Kind;
+use oneks::layout::Layout;
+use oneks::service::Service;
+use oneks::{hook, sweep};
+use oneks_core::status::Status;
+use oneks_sandbox::{Execution, ExecutionRecord, Remains, RunEnd, Sandbox};
+use opennebula::session::Session;
+use opennebula::xmlrpc::Value;
+use serde::Deserialize;
+
+use super::prefix::{ONEADMIN_PASSWORD, Prefix, SERVER_SECRET};
+
+/// Session of the administrator.
+pub const ONEADMIN: &str = "oneadmin:opennebula";
+
+/// Seconds between two sweeps, as the timer has them.
+const SWEEP_EVERY: u64 = 60;
+
+/// A cloud with the hooks registered, and everything that runs them.
+pub struct Life {
+    /// The cloud.
+    pub sandbox: Sandbox,
+    /// What the hooks work with.
+    pub service: Service,
+    /// Does the timer run?
+    pub sweeping: bool,
+    /// Errors of hooks, in order.
+    pub errors: Vec<String>,
+    next_sweep: u64,
+    before: Remains,
+    _prefix: Prefix,
+}
+
+/// The table of hooks, as `oneks setup` registers it.
+#[derive(Deserialize)]
+struct Line {
+    hook: String,
+    #[serde(default)]
+    calls: Vec<String>,
+    #[serde(default)]
+    states: Vec<String>,
+}
+
+impl Life {
+    /// A usual cloud without guests.
+    pub fn plain() -> Self {
+        let config = oneks_sandbox::Config {
+            server_secret: SERVER_SECRET.to_owned(),
+            ..Default::default()
+        };
+        Self::of(Sandbox::new(config))
+    }
+
+    /// A usual cloud around this sandbox, which must be fresh.
+    pub fn of(sandbox: Sandbox) -> Self {
+        sandbox.standard_cloud().unwrap();
+        let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
+        let layout = Layout::below(prefix.root());
+        let drivers = Executables::new(&layout.drivers, Duration::from_secs(20));
+        let admin = Session::parse(&format!("oneadmin:{ONEADMIN_PASSWORD}")).unwrap();
+        let server = format!("serveradmin:{SERVER_SECRET}");
+        let service = Service::new(
+            Config::default(),
+            &layout,
+            Box::new(drivers),
+            Arc::new(sandbox.clone()),
+            admin,
+            &server,
+        )
+        .unwrap();
+        register(&sandbox, &layout.hooks);
+        sandbox.reset_calls();
+        let next_sweep = sandbox.now() + SWEEP_EVERY;
+        let before = sandbox.remains();
+        Self {
+            sandbox,
+            service,
+            sweeping: true,
+            errors: Vec::new(),
+            next_sweep,
+            before,
+            _prefix: prefix,
+        }
+    }
+
+    /// Creates a cluster as a user.
+    pub fn create(&self, session: &str, name: &str, spec: &serde_json::Value) -> u32 {
+        let text = oneks_core_text(name, spec);
+        let id = self
+            .sandbox
+            .ask(session, "one.document.allocate", &[text.into(), 120.into()])
+            .unwrap();
+        u32::try_from(id.as_int().unwrap()).unwrap()
+    }
+
+    /// Sets an attribute of a cluster's document as a user.
+    pub fn set(&self, session: &str, id: u32, attribute: &str, value: &str) {
+        let mut template = opennebula::template::Template::new();
+        template.set(attribute, value);
+        let text = template.to_xml("TEMPLATE").unwrap();
+        self.ask(
+            session,
+            "one.document.update",
+            &[id.into(), text.into(), 1.into()],
+        );
+    }
+
+    /// A call as a user that must succeed.
+    pub fn ask(&self, session: &str, method: &str, params: &[Value]) -> Value {
+        self.sandbox
+            .ask(session, method, params)
+            .unwrap_or_else(|e| panic!("{method}: {e}"))
+    }
+
+    /// The document's attribute.
+    pub fn attribute(&self, id: u32, name: &str) -> Option<String> {
+        let document = self.sandbox.documents().into_iter().find(|d| d.meta.id == id)?;
+        document.template.get(name).map(str::to_owned)
+    }
+
+    /// The cluster's state, or `GONE` without a document.
+    pub fn state(&self, id: u32) -> String {
+        if self.sandbox.documents().iter().all(|d| d.meta.id != id) {
+            return "GONE".to_owned();
+        }
+        self.attribute(id, "STATE").unwrap_or_default()
+    }
+
+    /// The cluster's status.
+    pub fn status(&self, id: u32) -> Status {
+        Status::parse(self.attribute(id, "STATUS").as_deref(), id).unwrap()
+    }
+
+    /// Lets things go on until the condition holds. Fails after `limit` virtual seconds.
+    pub fn until(&mut self, what: &str, limit: u64, mut holds: impl FnMut(&Self) -> bool) {
+        let end = self.sandbox.now() + limit;
+        while !holds(self) {
+            assert!(
+                self.sandbox.now() < end,
+                "{what}: not within {limit} s\n{}",
+                self.report()
+            );
+            self.step(end);
+        }
+    }
+
+    /// Lets things go on until the cluster is in this state.
+    pub fn until_state(&mut self, id: u32, state: &str, limit: u64) {
+        self.until(&format!("cluster {id} in {state}"), limit, |life| {
+            life.state(id) == state
+        });
+    }
+
+    /// Lets this many virtual seconds pass.
+    pub fn pass_time(&mut self, seconds: u64) {
+        let end = self.sandbox.now() + seconds;
+        while self.sandbox.now() < end {
+            self.step(end);
+        }
+    }
+
+    /// Runs what is due, or lets time pass to what is due next.
+    fn step(&mut self, end: u64) {
+        if self.sweeping && self.sandbox.now() >= self.next_sweep {
+            self.sweep();
+            self.next_sweep = self.sandbox.now() + SWEEP_EVERY;
+        }
+        let until = if self.sweeping {
+            self.next_sweep.min(end)
+        } else {
+            end
+        };
+        let (service, errors) = (&self.service, &mut self.errors);
+        let mut events = 0;
+        let mut runner = |execution: &Execution, now: u64| {
+            events += 1;
+            run(service, execution, now, errors)
+        };
+        let sandbox = self.sandbox.clone();
+        let quiet = std::cell::Cell::new(false);
+        let end = sandbox.run_until(&mut runner, until, |_| quiet.replace(true));
+        if end == RunEnd::Quiet || !sandbox.has_events() {
+            let next = sandbox.next_wake().unwrap_or(until).min(until);
+            sandbox.advance_to(next.max(sandbox.now()));
+        }
+    }
+
+    /// One sweep, as the timer starts it.
+    pub fn sweep(&mut self) {
+        match sweep::sweep(&self.service, self.sandbox.now()) {
+            Ok(report) => self.errors.extend(report.failed),
+            Err(e) => self.errors.push(e.to_string()),
+        }
+    }
+
+    /// What is there that was not there before the first cluster.
+    pub fn left_over(&self) -> Vec<String> {
+        self.sandbox.remains().since(&self.before)
+    }
+
+    /// Everything that helps to understand a failure.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        for document in self.sandbox.documents() {
+            let id = document.meta.id;
+            text.push_str(&format!("document {id}: {}\n", self.state(id)));
+            if let Ok(status) = Status::parse(self.attribute(id, "STATUS").as_deref(), id) {
+                for line in &status.history {
+                    text.push_str(&format!("  {} {}\n", line.at, line.text));
+                }
+                text.push_str(&format!(
+                    "  {:?}\n  {:?}\n  {:?}\n",
+                    status.operation, status.conditions, status.last_error
+                ));
+            }
+        }
+        for vm in self.sandbox.live_vms() {
+            text.push_str(&format!(
+                "VM {} {} {:?} {:?}\n",
+                vm.meta.id, vm.meta.name, vm.state, vm.lcm_state
+            ));
+        }
+        text.push_str(&format!("errors: {:#?}\n", self.errors));
+        text
+    }
+}
+
+fn oneks_core_text(name: &str, spec: &serde_json::Value) -> String {
+    let mut template = opennebula::template::Template::new();
+    template.set("NAME", name);
+    template.set("SPEC", opennebula::template::json_for_cdata(spec));
+    template.to_xml("TEMPLATE").unwrap()
+}
+
+fn run(service: &Service, execution: &Execution, now: u64, errors: &mut Vec<String>) -> ExecutionRecord {
+    let name = Path::new(&execution.command)
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
+    let kind = match name {
+        "document" => Kind::Document,
+        "vm_state" => Kind::VmState,
+        "vm_update" => Kind::VmUpdate,
+        "guest_exec" => Kind::GuestExec,
+        "vrouter" => Kind::Vrouter,
+        other => panic!("{other} is not a hook"),
+    };
+    let input = execution.stdin.clone().unwrap_or_default();
+    let result = hook::event(service, kind, input.as_bytes(), now);
+    let code = i32::from(result.is_err());
+    if let Err(e) = result {
+        errors.push(format!("{}: {e:#}", execution.hook_name));
+    }
+    ExecutionRecord {
+        code,
+        ..ExecutionRecord::default()
+    }
+}
+
+/// Registers the hooks as `oneks setup` does.
+fn register(sandbox: &Sandbox, folder: &Path) {
+    let table =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/share/hooks/hooks.yaml")).unwrap();
+    let lines: Vec<Line> = serde_saphyr::from_str(&table).unwrap();
+    for line in lines {
+        let command = folder.join(&line.hook).display().to_string();
+        let mut register = |name: String, text: String| {
+            let text =
+                format!("NAME=\"oneks-{name}\"\nCOMMAND=\"{command}\"\nARGUMENTS_STDIN=\"YES\"\n{text}");
+            sandbox
+                .ask(ONEADMIN, "one.hook.allocate", &[text.into()])
+                .unwrap();
+        };
+        for call in &line.calls {
+            register(
+                call.replace('.', "-"),
+                format!("TYPE=\"api\"\nCALL=\"{call}\"\nARGUMENTS=\"{call} $API\"\n"),
+            );
+        }
+        for text in &line.states {
+            let (state, lcm) = text.split_once('/').unwrap_or((text, "LCM_INIT"));
+            register(
+                format!("vm-{state}-{lcm}"),
+                format!(
+                    "TYPE=\"state\"\nRESOURCE=\"VM\"\nON=\"CUSTOM\"\nSTATE=\"{state}\"\nLCM_STATE=\"{lcm}\"\n\
+                     ARGUMENTS=\"$TEMPLATE\"\n"
+                ),
+            );
+        }
+    }
+}
