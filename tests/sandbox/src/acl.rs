@@ -60,31 +60,54 @@ impl Acl {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut parts = text.split_whitespace();
         let (Some(user), Some(resource), Some(rights)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(format!("a rule is USER RESOURCES/TARGET RIGHTS [ZONE], not {text}"));
+            return Err(format!(
+                "a rule is USER RESOURCES/TARGET RIGHTS [ZONE], not {text}"
+            ));
         };
         let zone = parts.next().unwrap_or("#0");
-        let (kinds, target) =
-            resource.split_once('/').ok_or_else(|| format!("{resource}: kinds and target are joined by /"))?;
+        let (kinds, target) = resource
+            .split_once('/')
+            .ok_or_else(|| format!("{resource}: kinds and target are joined by /"))?;
         let mut bits = selector(target)?;
         for kind in kinds.split('+') {
-            let known = ObjectKind::IN_RULES.iter().chain(&[ObjectKind::Hook, ObjectKind::BackupJob]);
-            let kind = known.into_iter().find(|known| known.name() == kind).ok_or_else(|| format!("{kind}: no kind"))?;
+            let known = ObjectKind::IN_RULES
+                .iter()
+                .chain(&[ObjectKind::Hook, ObjectKind::BackupJob]);
+            let kind = known
+                .into_iter()
+                .find(|known| known.name() == kind)
+                .ok_or_else(|| format!("{kind}: no kind"))?;
             bits |= kind.bit();
         }
         let mut right_bits = 0;
         for right in rights.split('+') {
-            let (bit, _) =
-                RIGHTS.iter().find(|(_, name)| *name == right).ok_or_else(|| format!("{right}: no right"))?;
+            let (bit, _) = RIGHTS
+                .iter()
+                .find(|(_, name)| *name == right)
+                .ok_or_else(|| format!("{right}: no right"))?;
             right_bits |= bit;
         }
-        Ok(Self { user: selector(user)?, resource: bits, rights: right_bits, zone: selector(zone)? })
+        Ok(Self {
+            user: selector(user)?,
+            resource: bits,
+            rights: right_bits,
+            zone: selector(zone)?,
+        })
     }
 
     fn to_text(&self) -> String {
-        let kinds = ObjectKind::IN_RULES.iter().chain(&[ObjectKind::Hook, ObjectKind::BackupJob]);
-        let kinds: Vec<_> = kinds.filter(|kind| self.resource & kind.bit() != 0).map(|kind| kind.name()).collect();
-        let rights: Vec<_> =
-            RIGHTS.iter().filter(|(bit, _)| self.rights & bit != 0).map(|(_, name)| *name).collect();
+        let kinds = ObjectKind::IN_RULES
+            .iter()
+            .chain(&[ObjectKind::Hook, ObjectKind::BackupJob]);
+        let kinds: Vec<_> = kinds
+            .filter(|kind| self.resource & kind.bit() != 0)
+            .map(|kind| kind.name())
+            .collect();
+        let rights: Vec<_> = RIGHTS
+            .iter()
+            .filter(|(bit, _)| self.rights & bit != 0)
+            .map(|(_, name)| *name)
+            .collect();
         format!(
             "{} {}/{} {} {}",
             selector_text(self.user),
@@ -120,7 +143,11 @@ impl Acl {
 }
 
 fn selector(text: &str) -> Result<u64, String> {
-    let number = |text: &str| text.parse::<u32>().map(u64::from).map_err(|_| format!("{text}: no id"));
+    let number = |text: &str| {
+        text.parse::<u32>()
+            .map(u64::from)
+            .map_err(|_| format!("{text}: no id"))
+    };
     match text.split_at_checked(1) {
         Some(("*", "")) => Ok(ALL),
         Some(("#", id)) => Ok(INDIVIDUAL | number(id)?),
@@ -162,9 +189,17 @@ impl<'a> Target<'a> {
             kind,
             id: Some(meta.id),
             // A user owns itself.
-            uid: Some(if kind == ObjectKind::User { meta.id } else { meta.uid }),
+            uid: Some(if kind == ObjectKind::User {
+                meta.id
+            } else {
+                meta.uid
+            }),
             gid: Some(meta.gid),
-            rights: [permissions.rights(0), permissions.rights(1), permissions.rights(2)],
+            rights: [
+                permissions.rights(0),
+                permissions.rights(1),
+                permissions.rights(2),
+            ],
             lock: meta.lock.map_or(0, |lock| lock.level),
             clusters,
         }
@@ -172,12 +207,28 @@ impl<'a> Target<'a> {
 
     /// An object that the caller is about to make.
     pub(crate) fn new_of(kind: ObjectKind, caller: &Caller) -> Self {
-        Self { kind, id: None, uid: Some(caller.uid), gid: Some(caller.gid), rights: [0; 3], lock: 0, clusters: &[] }
+        Self {
+            kind,
+            id: None,
+            uid: Some(caller.uid),
+            gid: Some(caller.gid),
+            rights: [0; 3],
+            lock: 0,
+            clusters: &[],
+        }
     }
 
     /// No object in particular, as in a call about a whole pool.
     pub(crate) fn pool(kind: ObjectKind) -> Self {
-        Self { kind, id: None, uid: None, gid: None, rights: [0; 3], lock: 0, clusters: &[] }
+        Self {
+            kind,
+            id: None,
+            uid: None,
+            gid: None,
+            rights: [0; 3],
+            lock: 0,
+            clusters: &[],
+        }
     }
 }
 
@@ -190,7 +241,11 @@ pub(crate) struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(crate) fn new(core: &'a Core, caller: &'a Caller) -> Self {
-        Self { core, caller, refusals: Vec::new() }
+        Self {
+            core,
+            caller,
+            refusals: Vec::new(),
+        }
     }
 
     pub(crate) fn need(&mut self, operation: Operation, target: &Target<'_>) -> &mut Self {
@@ -201,7 +256,11 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn finish(&self) -> Result<(), Failure> {
-        if self.refusals.is_empty() { Ok(()) } else { Err(Failure::authorization(self.refusals.join("; "))) }
+        if self.refusals.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::authorization(self.refusals.join("; ")))
+        }
     }
 }
 
@@ -211,7 +270,11 @@ impl Core {
         let suffix = target.id.map(|id| format!(" [{id}]")).unwrap_or_default();
         let locked = operation.is_lockable() && target.lock > 0 && target.lock <= right;
         if caller.is_admin() {
-            return if locked { Err(format!("{} is locked.{suffix}", target.kind.name())) } else { Ok(()) };
+            return if locked {
+                Err(format!("{} is locked.{suffix}", target.kind.name()))
+            } else {
+                Ok(())
+            };
         }
         let allows = |rights: u8| rights & right == right;
         let by_bits = (target.uid == Some(caller.uid) && target.id.is_some() && allows(target.rights[0]))
@@ -219,17 +282,30 @@ impl Core {
             || allows(target.rights[2]);
         let granted = !locked
             && (by_bits
-                || self.acls.values().any(|acl| allows(acl.rights) && acl.is_for(caller) && acl.covers(target)));
+                || self
+                    .acls
+                    .values()
+                    .any(|acl| allows(acl.rights) && acl.is_for(caller) && acl.covers(target)));
         if granted {
             Ok(())
         } else {
-            Err(format!("Not authorized to perform {} {}{suffix}", operation.name(), target.kind.name()))
+            Err(format!(
+                "Not authorized to perform {} {}{suffix}",
+                operation.name(),
+                target.kind.name()
+            ))
         }
     }
 
     /// Refuses unless the caller may do this to that.
-    pub(crate) fn authorize(&self, caller: &Caller, operation: Operation, target: &Target<'_>) -> Result<(), Failure> {
-        self.check(caller, operation, target).map_err(Failure::authorization)
+    pub(crate) fn authorize(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        target: &Target<'_>,
+    ) -> Result<(), Failure> {
+        self.check(caller, operation, target)
+            .map_err(Failure::authorization)
     }
 
     /// Whether a pool call shows the object to the caller.
@@ -264,12 +340,26 @@ pub(crate) fn add_rule(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     core.authorize(&ctx.caller, Operation::Manage, &Target::pool(ObjectKind::Acl))?;
     let hex = |index: usize| u64::from_str_radix(args.text(index).trim_start_matches("0x"), 16);
     let (Ok(user), Ok(resource), Ok(rights)) = (hex(0), hex(1), hex(2)) else {
-        return Err(Failure::internal("Error allocating a new ACL rule. Malformed rule"));
+        return Err(Failure::internal(
+            "Error allocating a new ACL rule. Malformed rule",
+        ));
     };
-    let zone = if args.len() > 3 { hex(3).unwrap_or(ALL) } else { INDIVIDUAL };
-    let acl = Acl { user, resource, rights: u8::try_from(rights & 0xf).unwrap_or(0), zone };
+    let zone = if args.len() > 3 {
+        hex(3).unwrap_or(ALL)
+    } else {
+        INDIVIDUAL
+    };
+    let acl = Acl {
+        user,
+        resource,
+        rights: u8::try_from(rights & 0xf).unwrap_or(0),
+        zone,
+    };
     if core.acls.values().any(|known| *known == acl) {
-        return Err(Failure::internal(format!("Rule {} already exists", acl.to_text())));
+        return Err(Failure::internal(format!(
+            "Rule {} already exists",
+            acl.to_text()
+        )));
     }
     let id = core.acls.take_id();
     core.acls.insert(id, acl);
@@ -304,12 +394,27 @@ mod tests {
 
     #[test]
     fn rules_are_read_and_written_as_oneacl_does() {
-        for text in ["@1 VM+IMAGE+TEMPLATE/* CREATE *", "#2 VROUTER/@1 USE+MANAGE #0", "* NET/%0 USE #0"] {
+        for text in [
+            "@1 VM+IMAGE+TEMPLATE/* CREATE *",
+            "#2 VROUTER/@1 USE+MANAGE #0",
+            "* NET/%0 USE #0",
+        ] {
             assert_eq!(Acl::parse(text).unwrap().to_text(), text);
         }
         let acl = Acl::parse("@1 VM+IMAGE+TEMPLATE+DOCUMENT+SECGROUP+VMGROUP+BACKUPJOB/* CREATE *").unwrap();
-        assert_eq!(format!("{:x} {:x} {:x}", acl.user, acl.resource, acl.zone), "200000001 121429400000000 400000000");
-        for bad in ["", "@1 VM/*", "@1 VM/* FLY", "@1 THING/* USE", "1 VM/* USE", "@x VM/* USE", "@1 VM USE"] {
+        assert_eq!(
+            format!("{:x} {:x} {:x}", acl.user, acl.resource, acl.zone),
+            "200000001 121429400000000 400000000"
+        );
+        for bad in [
+            "",
+            "@1 VM/*",
+            "@1 VM/* FLY",
+            "@1 THING/* USE",
+            "1 VM/* USE",
+            "@x VM/* USE",
+            "@1 VM USE",
+        ] {
             assert!(Acl::parse(bad).is_err(), "{bad}");
         }
     }
@@ -326,30 +431,51 @@ mod tests {
             lock: 0,
             clusters: &[],
         };
-        let may = |core: &Core, caller: &Caller, op, target: &Target<'_>| core.check(caller, op, target).is_ok();
+        let may =
+            |core: &Core, caller: &Caller, op, target: &Target<'_>| core.check(caller, op, target).is_ok();
         let (owner, friend, stranger, admin) =
             (caller(2, &[1]), caller(3, &[1]), caller(4, &[5]), caller(9, &[0]));
         assert!(may(&core, &owner, Operation::Manage, &target));
         assert!(!may(&core, &owner, Operation::Admin, &target));
-        assert!(may(&core, &friend, Operation::Use, &target) && !may(&core, &friend, Operation::Manage, &target));
+        assert!(
+            may(&core, &friend, Operation::Use, &target) && !may(&core, &friend, Operation::Manage, &target)
+        );
         assert!(!may(&core, &stranger, Operation::Use, &target));
         assert!(may(&core, &admin, Operation::Admin, &target));
 
         core.acls.insert(0, Acl::parse("#4 VM/#7 USE+MANAGE").unwrap());
         assert!(may(&core, &stranger, Operation::Manage, &target));
         core.acls.insert(0, Acl::parse("@5 VM/@1 USE").unwrap());
-        assert!(may(&core, &stranger, Operation::Use, &target) && !may(&core, &stranger, Operation::Manage, &target));
+        assert!(
+            may(&core, &stranger, Operation::Use, &target)
+                && !may(&core, &stranger, Operation::Manage, &target)
+        );
         core.acls.insert(0, Acl::parse("@5 VM/%3 USE").unwrap());
         assert!(!may(&core, &stranger, Operation::Use, &target));
-        assert!(may(&core, &stranger, Operation::Use, &Target { clusters: &[3], ..target }));
+        assert!(may(
+            &core,
+            &stranger,
+            Operation::Use,
+            &Target {
+                clusters: &[3],
+                ..target
+            }
+        ));
 
-        for (lock, blocked) in [(1, [true, true, true]), (2, [false, true, true]), (3, [false, false, true])] {
+        for (lock, blocked) in [
+            (1, [true, true, true]),
+            (2, [false, true, true]),
+            (3, [false, false, true]),
+        ] {
             let target = Target { lock, ..target };
-            let found = [Operation::Use, Operation::Manage, Operation::Admin].map(|op| !may(&core, &admin, op, &target));
+            let found = [Operation::Use, Operation::Manage, Operation::Admin]
+                .map(|op| !may(&core, &admin, op, &target));
             assert_eq!(found, blocked, "lock {lock}");
             assert!(may(&core, &owner, Operation::UseNoLock, &target));
         }
-        let refusal = core.check(&admin, Operation::Manage, &Target { lock: 1, ..target }).unwrap_err();
+        let refusal = core
+            .check(&admin, Operation::Manage, &Target { lock: 1, ..target })
+            .unwrap_err();
         assert_eq!(refusal, "VM is locked. [7]");
     }
 }

@@ -35,7 +35,12 @@ impl Agenda {
     /// Like [`Agenda::at`], but a task that is there already for this or an earlier time is enough; a later one is
     /// replaced.
     pub(crate) fn once_at(&mut self, time: u64, task: Task) {
-        match self.tasks.iter().find(|(_, known)| **known == task).map(|(key, _)| *key) {
+        match self
+            .tasks
+            .iter()
+            .find(|(_, known)| **known == task)
+            .map(|(key, _)| *key)
+        {
             Some(key) if key.0 <= time => {}
             Some(key) => {
                 self.tasks.remove(&key);

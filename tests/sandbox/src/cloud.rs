@@ -122,7 +122,13 @@ impl Sandbox {
     ///
     /// # Errors
     /// The name is taken or can't be used, or the address is none.
-    pub fn add_vnet(&self, name: &str, clusters: &[u32], first_ip: &str, size: u32) -> Result<u32, SetupError> {
+    pub fn add_vnet(
+        &self,
+        name: &str,
+        clusters: &[u32],
+        first_ip: &str,
+        size: u32,
+    ) -> Result<u32, SetupError> {
         let text = format!(
             "NAME=\"{name}\"\nVN_MAD=\"dummy\"\nBRIDGE=\"br-{name}\"\n\
              AR=[TYPE=\"IP4\",IP=\"{first_ip}\",SIZE=\"{size}\"]"
@@ -148,7 +154,9 @@ impl Sandbox {
     /// # Errors
     /// The name is taken, or the attributes can't be read.
     pub fn add_image(&self, name: &str, datastore: u32, attributes: &str) -> Result<u32, SetupError> {
-        let template = crate::shared::parse(&format!("NAME=\"{name}\"\nPATH=\"/dev/null\"\nTYPE=\"OS\"\n{attributes}"))?;
+        let template = crate::shared::parse(&format!(
+            "NAME=\"{name}\"\nPATH=\"/dev/null\"\nTYPE=\"OS\"\n{attributes}"
+        ))?;
         let mut core = self.lock();
         let oneadmin = core.oneadmin().ok_or_else(|| SetupError("no oneadmin".into()))?;
         let id = core.insert_image(&oneadmin, template, datastore)?;
@@ -163,6 +171,24 @@ impl Sandbox {
     pub fn add_market_app(&self, name: &str, attributes: &str) -> Result<u32, SetupError> {
         let template: Template = crate::shared::parse(attributes)?;
         Ok(self.lock().insert_market_app(name, template))
+    }
+
+    /// Makes the next object of a kind get this id, or a higher one if that is taken.
+    pub fn skip_ids(&self, kind: ObjectKind, next: u32) {
+        let mut core = self.lock();
+        match kind {
+            ObjectKind::Vm => core.vms.skip_to(next),
+            ObjectKind::Net => core.vnets.skip_to(next),
+            ObjectKind::Image => core.images.skip_to(next),
+            ObjectKind::Template => core.templates.skip_to(next),
+            ObjectKind::Document => core.documents.skip_to(next),
+            ObjectKind::VRouter => core.vrouters.skip_to(next),
+            ObjectKind::VmGroup => core.vmgroups.skip_to(next),
+            ObjectKind::Hook => core.hooks.skip_to(next),
+            ObjectKind::ScheduledAction => core.sched_actions.skip_to(next),
+            // Users, hosts and the like are made by whoever fills the cloud.
+            _ => {}
+        }
     }
 
     /// A usual installation: users `alice` (2) and `mallory` (3) in group `users`, who may create VMs, images,
@@ -187,7 +213,11 @@ impl Sandbox {
         };
         network("public", "br0", "192.0.2.10", "192.0.2.1", 200)?;
         network("private", "br1", "198.51.100.10", "198.51.100.1", 240)?;
-        for (name, mark) in [("oneks-seed", "seed"), ("oneks-node", "node"), ("oneks-router", "router")] {
+        for (name, mark) in [
+            ("oneks-seed", "seed"),
+            ("oneks-node", "node"),
+            ("oneks-router", "router"),
+        ] {
             self.add_image(name, 1, &format!("ONEKS_IMAGE=\"{mark}\""))?;
         }
         Ok(())

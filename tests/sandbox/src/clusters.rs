@@ -93,7 +93,11 @@ pub(crate) fn system_meta(id: u32, name: &str) -> Meta {
 
 /// `one.cluster.allocate`: name.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Cluster, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Cluster, &ctx.caller),
+    )?;
     shared::check_name(args.text(0)).map_err(Failure::internal)?;
     let id = core.insert_cluster(args.text(0));
     ctx.extra = core.clusters.get(id).map(Object::to_xml).unwrap_or_default();
@@ -103,15 +107,18 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 /// `one.cluster.delete`.
 pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = shared::before_delete(core, ctx, args)?;
-    let in_use = core
-        .clusters
-        .get(id)
-        .is_some_and(|cluster| !cluster.hosts.is_empty() || !cluster.datastores.is_empty() || !cluster.vnets.is_empty());
+    let in_use = core.clusters.get(id).is_some_and(|cluster| {
+        !cluster.hosts.is_empty() || !cluster.datastores.is_empty() || !cluster.vnets.is_empty()
+    });
     if id < 100 {
-        return Err(Failure::action("Cannot delete cluster. System clusters (ID < 100) cannot be deleted."));
+        return Err(Failure::action(
+            "Cannot delete cluster. System clusters (ID < 100) cannot be deleted.",
+        ));
     }
     if in_use {
-        return Err(Failure::action(format!("Cannot delete cluster. Cluster {id} is not empty.")));
+        return Err(Failure::action(format!(
+            "Cannot delete cluster. Cluster {id} is not empty."
+        )));
     }
     core.clusters.remove(id);
     done(id)

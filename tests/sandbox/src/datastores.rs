@@ -66,7 +66,10 @@ impl Object for Datastore {
         self.meta.write_permissions(xml);
         xml.cdata("DS_MAD", self.template.get("DS_MAD").unwrap_or("-"));
         xml.cdata("TM_MAD", self.template.get("TM_MAD").unwrap_or("dummy"));
-        xml.cdata("BASE_PATH", format_args!("/var/lib/one//datastores/{}", self.meta.id));
+        xml.cdata(
+            "BASE_PATH",
+            format_args!("/var/lib/one//datastores/{}", self.meta.id),
+        );
         xml.field("TYPE", self.kind as u8);
         xml.field("DISK_TYPE", 0);
         xml.field("STATE", 0);
@@ -94,13 +97,21 @@ impl Core {
             ("TM_MAD", "dummy"),
         ];
         attributes.extend(match kind {
-            DatastoreKind::Image => {
-                [("CLONE_TARGET", "SYSTEM"), ("DS_MAD", "dummy"), ("LN_TARGET", "NONE"), ("TYPE", "IMAGE_DS")].to_vec()
-            }
+            DatastoreKind::Image => [
+                ("CLONE_TARGET", "SYSTEM"),
+                ("DS_MAD", "dummy"),
+                ("LN_TARGET", "NONE"),
+                ("TYPE", "IMAGE_DS"),
+            ]
+            .to_vec(),
             DatastoreKind::System => [("SHARED", "YES"), ("TYPE", "SYSTEM_DS")].to_vec(),
-            DatastoreKind::File => {
-                [("CLONE_TARGET", "SYSTEM"), ("DS_MAD", "fs"), ("LN_TARGET", "SYSTEM"), ("TYPE", "FILE_DS")].to_vec()
-            }
+            DatastoreKind::File => [
+                ("CLONE_TARGET", "SYSTEM"),
+                ("DS_MAD", "fs"),
+                ("LN_TARGET", "SYSTEM"),
+                ("TYPE", "FILE_DS"),
+            ]
+            .to_vec(),
         });
         for (name, text) in attributes {
             template.set(name, text);
@@ -108,7 +119,13 @@ impl Core {
         let mut meta = system_meta(id, name);
         // Datastores are made with umask 0137.
         meta.permissions = Permissions::from_umask(0o137);
-        let datastore = Datastore { meta, kind, clusters: clusters.clone(), images: BTreeSet::new(), template };
+        let datastore = Datastore {
+            meta,
+            kind,
+            clusters: clusters.clone(),
+            images: BTreeSet::new(),
+            template,
+        };
         self.datastores.insert(id, datastore);
         for cluster in clusters {
             if let Some(cluster) = self.clusters.get_mut(cluster) {
@@ -125,7 +142,11 @@ impl Core {
 
 /// `one.datastore.allocate`: template, cluster.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Datastore, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Datastore, &ctx.caller),
+    )?;
     let template = parse(args.text(0)).map_err(Failure::internal)?;
     let name = template.get("NAME").unwrap_or("").to_owned();
     shared::check_name(&name).map_err(Failure::internal)?;
@@ -148,8 +169,14 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 /// `one.datastore.delete`.
 pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = shared::before_delete(core, ctx, args)?;
-    if core.datastores.get(id).is_some_and(|datastore| !datastore.images.is_empty()) {
-        return Err(Failure::action(format!("Cannot delete datastore. Datastore {id} is not empty.")));
+    if core
+        .datastores
+        .get(id)
+        .is_some_and(|datastore| !datastore.images.is_empty())
+    {
+        return Err(Failure::action(format!(
+            "Cannot delete datastore. Datastore {id} is not empty."
+        )));
     }
     if let Some(datastore) = core.datastores.remove(id) {
         for cluster in datastore.clusters {

@@ -53,7 +53,11 @@ impl Object for Document {
 /// `one.document.allocate`: template, type.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let template = parse(args.text(0)).map_err(Failure::internal)?;
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Document, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Document, &ctx.caller),
+    )?;
     let id = core.add_document(ctx, template, args.int(1))?;
     ctx.extra = core.document_xml(id, false);
     done(id)
@@ -63,10 +67,21 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 pub(crate) fn clone(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = args.int(0);
     let source = core.existing(ObjectKind::Document, id)?;
-    core.authorize(&ctx.caller, Operation::Use, &shared::target(ObjectKind::Document, source))?;
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Document, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Use,
+        &shared::target(ObjectKind::Document, source),
+    )?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Document, &ctx.caller),
+    )?;
     let mut template = source.template().clone();
-    let kind = core.documents.get(source.meta().id).map_or(0, |document| document.kind);
+    let kind = core
+        .documents
+        .get(source.meta().id)
+        .map_or(0, |document| document.kind);
     template.remove("NAME");
     template.set("NAME", args.text(1));
     let copy = core.add_document(ctx, template, kind)?;
@@ -84,7 +99,11 @@ pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
 pub(crate) fn pool_info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let kind = args.int(3);
     let range = (args.int(1), args.int(2));
-    let of_type = |id| core.documents.get(id).is_some_and(|document: &Document| document.kind == kind);
+    let of_type = |id| {
+        core.documents
+            .get(id)
+            .is_some_and(|document: &Document| document.kind == kind)
+    };
     let ids = core.listed(ObjectKind::Document, &ctx.caller, args.int(0), range, of_type)?;
     let mut xml = Xml::new();
     xml.open("DOCUMENT_POOL");
@@ -103,7 +122,11 @@ impl Core {
             return Err(Failure::internal("NAME is too long; max length is 128 chars."));
         }
         let id = self.documents.take_id();
-        let name = if name.is_empty() { format!("document-{id}") } else { name };
+        let name = if name.is_empty() {
+            format!("document-{id}")
+        } else {
+            name
+        };
         if !xml::is_storable(&template) || !xml::is_storable_name(&name) {
             return Err(Failure::internal("Error transforming the Document to XML."));
         }
@@ -114,8 +137,16 @@ impl Core {
 
     /// The document with its secrets encrypted, unless `decrypt`.
     pub(crate) fn document_xml(&self, id: u32, decrypt: bool) -> String {
-        let Some(document) = self.documents.get(id) else { return String::new() };
-        if decrypt || !self.config.document_encrypted.iter().any(|name| document.template.contains(name)) {
+        let Some(document) = self.documents.get(id) else {
+            return String::new();
+        };
+        if decrypt
+            || !self
+                .config
+                .document_encrypted
+                .iter()
+                .any(|name| document.template.contains(name))
+        {
             return document.to_xml();
         }
         let mut shown = document.clone();

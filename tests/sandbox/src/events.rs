@@ -111,7 +111,11 @@ impl Core {
             return;
         }
         let inputs = params.iter().enumerate().map(|(index, value)| {
-            if index == 0 || method.hidden.contains(&index) { "****".to_owned() } else { event_text(value) }
+            if index == 0 || method.hidden.contains(&index) {
+                "****".to_owned()
+            } else {
+                event_text(value)
+            }
         });
         let message = call_message(method.name, success, inputs, &reply.outputs(), extra);
         self.fire(&key, &message, None);
@@ -172,7 +176,9 @@ impl Core {
         if !self.has_hook(&key) {
             return;
         }
-        let Some(body) = self.images.get(id).map(Object::to_xml) else { return };
+        let Some(body) = self.images.get(id).map(Object::to_xml) else {
+            return;
+        };
         let mut xml = Xml::new();
         xml.open("HOOK_MESSAGE");
         xml.field("HOOK_TYPE", "STATE");
@@ -195,13 +201,21 @@ impl Core {
         let document = nokogiri::parse(message);
         let find = |name: &str| {
             let found = document.as_ref().and_then(|document| document.find(name));
-            found.map(|element| BASE64.encode(element.to_text())).unwrap_or_default()
+            found
+                .map(|element| BASE64.encode(element.to_text()))
+                .unwrap_or_default()
         };
         let payload = match key {
-            HookKey::Api(_) => Payload { api: find("CALL_INFO"), template: String::new() },
+            HookKey::Api(_) => Payload {
+                api: find("CALL_INFO"),
+                template: String::new(),
+            },
             HookKey::State(key) => {
                 let object = key.split('/').next().unwrap_or("");
-                Payload { api: String::new(), template: find(if object == "NET" { "VNET" } else { object }) }
+                Payload {
+                    api: String::new(),
+                    template: find(if object == "NET" { "VNET" } else { object }),
+                }
             }
         };
         for id in self.hooks_for(key) {
@@ -211,11 +225,16 @@ impl Core {
 
     fn ask(&mut self, id: u32, key: &HookKey, payload: &Payload, host: Option<String>) {
         let Some(hook) = self.hooks.get(id) else { return };
-        let words = hook.template.get("ARGUMENTS").unwrap_or("").split_whitespace().map(|word| match word {
-            "$API" => payload.api.as_str(),
-            "$TEMPLATE" => payload.template.as_str(),
-            word => word,
-        });
+        let words = hook
+            .template
+            .get("ARGUMENTS")
+            .unwrap_or("")
+            .split_whitespace()
+            .map(|word| match word {
+                "$API" => payload.api.as_str(),
+                "$TEMPLATE" => payload.template.as_str(),
+                word => word,
+            });
         let arguments = words.collect::<Vec<_>>().join(" ").trim().to_owned();
         let remote_host = if hook.is_remote() {
             // Without a host the hook manager only complains.
@@ -248,10 +267,15 @@ impl Core {
         let retention = self.config.hook_log_retention;
         let now = self.now;
         // Arguments and command are not escaped in the record; one that is no XML is silently not kept.
-        if [&execution.arguments, &execution.command].iter().any(|text| text.contains(['&', '<'])) {
+        if [&execution.arguments, &execution.command]
+            .iter()
+            .any(|text| text.contains(['&', '<']))
+        {
             return;
         }
-        let Some(hook) = self.hooks.get_mut(execution.hook_id) else { return };
+        let Some(hook) = self.hooks.get_mut(execution.hook_id) else {
+            return;
+        };
         let number = hook.next_execution;
         hook.next_execution += 1;
         hook.log.push_back(LogRecord {
@@ -285,7 +309,11 @@ fn call_message(
     xml.field("RESULT", success);
     xml.open("PARAMETERS");
     let all = inputs.enumerate().map(|(index, text)| (index, "IN", text));
-    let outputs = outputs.iter().cloned().enumerate().map(|(index, text)| (index, "OUT", text));
+    let outputs = outputs
+        .iter()
+        .cloned()
+        .enumerate()
+        .map(|(index, text)| (index, "OUT", text));
     for (index, kind, text) in all.chain(outputs) {
         xml.open("PARAMETER");
         xml.field("POSITION", index + 1);

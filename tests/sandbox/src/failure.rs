@@ -35,7 +35,12 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), id: -1, kind: None }
+        Self {
+            code,
+            message: message.into(),
+            id: -1,
+            kind: None,
+        }
     }
 
     pub(crate) fn authentication() -> Self {
@@ -47,12 +52,19 @@ impl Failure {
     }
 
     pub(crate) fn no_exists(id: i64) -> Self {
-        Self { id, ..Self::new(ErrorCode::NoExists, "") }
+        Self {
+            id,
+            ..Self::new(ErrorCode::NoExists, "")
+        }
     }
 
     /// There is no object of a kind that the method is not about.
     pub(crate) fn no_exists_of(kind: ObjectKind, id: i64) -> Self {
-        Self { id, kind: Some(kind), ..Self::new(ErrorCode::NoExists, "") }
+        Self {
+            id,
+            kind: Some(kind),
+            ..Self::new(ErrorCode::NoExists, "")
+        }
     }
 
     pub(crate) fn action(message: impl Into<String>) -> Self {
@@ -106,13 +118,22 @@ mod tests {
             text(Failure::authorization("Not authorized to perform USE VM [27]")),
             "[one.vm.info] User [3] : Not authorized to perform USE VM [27]."
         );
-        assert_eq!(text(Failure::no_exists(999)), "[one.vm.info] Error getting virtual machine [999].");
+        assert_eq!(
+            text(Failure::no_exists(999)),
+            "[one.vm.info] Error getting virtual machine [999]."
+        );
         assert_eq!(
             text(Failure::no_exists_of(ObjectKind::Template, 7)),
             "[one.vm.info] Error getting virtual machine template [7]."
         );
-        assert_eq!(text(Failure::authentication()), "[one.vm.info] User couldn't be authenticated, aborting call.");
+        assert_eq!(
+            text(Failure::authentication()),
+            "[one.vm.info] User couldn't be authenticated, aborting call."
+        );
         assert_eq!(text(Failure::action("x")), "[one.vm.info] x");
-        assert_eq!(text(Failure::allocate("x")), "[one.vm.info] Error allocating a new virtual machine. x");
+        assert_eq!(
+            text(Failure::allocate("x")),
+            "[one.vm.info] Error allocating a new virtual machine. x"
+        );
     }
 }

@@ -111,19 +111,36 @@ pub struct EventFaults {
 
 impl Default for EventFaults {
     fn default() -> Self {
-        Self { lose: 0, duplicate: 0, shuffle: false, seed: 1 }
+        Self {
+            lose: 0,
+            duplicate: 0,
+            shuffle: false,
+            seed: 1,
+        }
     }
 }
 
 impl CallFault {
     /// A fault of the calls of one method.
     pub fn of(method: &str, when: When, effect: Effect) -> Self {
-        Self { method: Some(method.into()), user: None, when, effect, seen: 0 }
+        Self {
+            method: Some(method.into()),
+            user: None,
+            when,
+            effect,
+            seen: 0,
+        }
     }
 
     /// A fault of calls of any method.
     pub fn any(when: When, effect: Effect) -> Self {
-        Self { method: None, user: None, when, effect, seen: 0 }
+        Self {
+            method: None,
+            user: None,
+            when,
+            effect,
+            seen: 0,
+        }
     }
 
     /// The same, for one user only.
@@ -142,12 +159,19 @@ impl CallFault {
 impl VmFaults {
     /// VMs whose name holds this text, so many times.
     pub fn named(part: &str, times: Option<u32>) -> Self {
-        Self { ids: BTreeSet::new(), names: vec![part.into()], times }
+        Self {
+            ids: BTreeSet::new(),
+            names: vec![part.into()],
+            times,
+        }
     }
 
     /// One VM, always.
     pub fn vm(id: u32) -> Self {
-        Self { ids: BTreeSet::from([id]), ..Self::default() }
+        Self {
+            ids: BTreeSet::from([id]),
+            ..Self::default()
+        }
     }
 
     fn applies(&self, id: u32, name: &str) -> bool {
@@ -196,7 +220,10 @@ impl Faults {
                 continue;
             }
             return match &fault.effect {
-                Effect::Fail { code, message } => Verdict::Refuse { code: *code, message: message.clone() },
+                Effect::Fail { code, message } => Verdict::Refuse {
+                    code: *code,
+                    message: message.clone(),
+                },
                 Effect::Delay(seconds) => Verdict::Delay(*seconds),
                 Effect::RefuseConnection => Verdict::BreakBefore(Broken::Refused),
                 Effect::DropAnswer => Verdict::BreakAfter(Broken::TimedOut),
@@ -209,7 +236,12 @@ impl Faults {
 
     /// Loses, doubles and shuffles executions.
     pub(crate) fn disturb(&mut self, executions: Vec<Execution>) -> Vec<Execution> {
-        let EventFaults { lose, duplicate, shuffle, seed } = self.events;
+        let EventFaults {
+            lose,
+            duplicate,
+            shuffle,
+            seed,
+        } = self.events;
         if lose == 0 && duplicate == 0 && !shuffle {
             return executions;
         }
@@ -252,8 +284,14 @@ mod tests {
     use super::*;
 
     fn struck(fault: CallFault, calls: &[(&str, &str)]) -> Vec<bool> {
-        let mut faults = Faults { calls: vec![fault], ..Faults::default() };
-        calls.iter().map(|(method, user)| !matches!(faults.judge(method, user), Verdict::Pass)).collect()
+        let mut faults = Faults {
+            calls: vec![fault],
+            ..Faults::default()
+        };
+        calls
+            .iter()
+            .map(|(method, user)| !matches!(faults.judge(method, user), Verdict::Pass))
+            .collect()
     }
 
     #[test]
@@ -264,13 +302,22 @@ mod tests {
         assert_eq!(struck(fault(When::Nth(2)), &calls), [false, false, true, false]);
         assert_eq!(struck(fault(When::From(2)), &calls), [false, false, true, true]);
         assert_eq!(struck(fault(When::First(1)), &calls), [true, false, false, false]);
-        assert_eq!(struck(fault(When::Nth(2)).by("x"), &calls), [false, false, false, true]);
-        assert_eq!(struck(CallFault::any(When::Nth(2), Effect::DieBefore), &calls), [false, true, false, false]);
+        assert_eq!(
+            struck(fault(When::Nth(2)).by("x"), &calls),
+            [false, false, false, true]
+        );
+        assert_eq!(
+            struck(CallFault::any(When::Nth(2), Effect::DieBefore), &calls),
+            [false, true, false, false]
+        );
     }
 
     #[test]
     fn vm_faults_can_end() {
-        let mut faults = Faults { boot: VmFaults::named("worker", Some(1)), ..Faults::default() };
+        let mut faults = Faults {
+            boot: VmFaults::named("worker", Some(1)),
+            ..Faults::default()
+        };
         assert!(!faults.boot_fails(1, "seed"));
         assert!(faults.boot_fails(2, "oneks-1-worker-a"));
         assert!(!faults.boot_fails(3, "oneks-1-worker-b"));

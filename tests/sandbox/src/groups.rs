@@ -74,13 +74,20 @@ impl Core {
             permissions: Permissions([true, true, false, true, false, false, false, false, false]),
             lock: None,
         };
-        let group = Group { meta, users: BTreeSet::new(), template: Template::new(), quotas: Quotas::default() };
+        let group = Group {
+            meta,
+            users: BTreeSet::new(),
+            template: Template::new(),
+            quotas: Quotas::default(),
+        };
         self.groups.insert(id, group);
         id
     }
 
     pub(crate) fn group_xml(&self, id: u32) -> String {
-        let Some(group) = self.groups.get(id) else { return String::new() };
+        let Some(group) = self.groups.get(id) else {
+            return String::new();
+        };
         let mut xml = Xml::new();
         xml.open("GROUP");
         group.write_body(&mut xml);
@@ -101,9 +108,14 @@ impl Core {
 
 /// `one.group.allocate`: name.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Group, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Group, &ctx.caller),
+    )?;
     shared::check_name(args.text(0)).map_err(Failure::internal)?;
-    core.check_unique(ObjectKind::Group, args.text(0), 0).map_err(Failure::internal)?;
+    core.check_unique(ObjectKind::Group, args.text(0), 0)
+        .map_err(Failure::internal)?;
     let id = core.insert_group(args.text(0));
     ctx.extra = core.group_pool_xml(id);
     done(id)

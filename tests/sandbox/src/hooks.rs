@@ -92,15 +92,22 @@ impl Hook {
 
     /// Whether arguments go to standard input. The hook manager knows no other word for it than yes.
     pub(crate) fn reads_stdin(&self) -> bool {
-        self.template.get("ARGUMENTS_STDIN").is_some_and(|text| text.eq_ignore_ascii_case("yes"))
+        self.template
+            .get("ARGUMENTS_STDIN")
+            .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
     }
 
     pub(crate) fn is_remote(&self) -> bool {
-        self.template.get("REMOTE").is_some_and(|text| text.eq_ignore_ascii_case("yes"))
+        self.template
+            .get("REMOTE")
+            .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
     }
 
     pub(crate) fn timeout(&self) -> Option<u64> {
-        self.template.get("TIMEOUT").and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0)
+        self.template
+            .get("TIMEOUT")
+            .and_then(|text| text.parse().ok())
+            .filter(|seconds| *seconds > 0)
     }
 
     fn fires_for(&self, key: &HookKey) -> bool {
@@ -155,18 +162,25 @@ impl Hook {
 /// `one.hook.allocate`: template.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let mut template = parse(args.text(0)).map_err(Failure::internal)?;
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Hook, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Hook, &ctx.caller),
+    )?;
     let name = template.get("NAME").unwrap_or("").to_owned();
     template.remove("NAME");
     if name.is_empty() {
         return Err(Failure::internal("No NAME in template for Hook."));
     }
     shared::check_name(&name).map_err(Failure::internal)?;
-    core.check_unique(ObjectKind::Hook, &name, 0).map_err(Failure::internal)?;
+    core.check_unique(ObjectKind::Hook, &name, 0)
+        .map_err(Failure::internal)?;
     if template.get("COMMAND").is_none_or(str::is_empty) {
         return Err(Failure::internal("No COMMAND in template for Hook."));
     }
-    let remote = template.get("REMOTE").is_some_and(|text| text.eq_ignore_ascii_case("YES"));
+    let remote = template
+        .get("REMOTE")
+        .is_some_and(|text| text.eq_ignore_ascii_case("YES"));
     template.set("REMOTE", if remote { "YES" } else { "NO" });
     let kind = template.get("TYPE").unwrap_or("").to_ascii_lowercase();
     template.remove("TYPE");
@@ -211,7 +225,11 @@ fn read_state(template: &mut Template) -> Result<(), String> {
         return match resource.as_str() {
             "HOST" | "IMAGE" | "NET" => {
                 let state = template.get("STATE").unwrap_or("");
-                if state.is_empty() { Err(format!("Wrong STATE: {state}")) } else { Ok(()) }
+                if state.is_empty() {
+                    Err(format!("Wrong STATE: {state}"))
+                } else {
+                    Ok(())
+                }
             }
             _ => Err("No RESOURCE or invalid one in template for Hook.".into()),
         };
@@ -227,8 +245,10 @@ fn read_state(template: &mut Template) -> Result<(), String> {
         "STOP" => (VmState::Stopped, LcmState::LcmInit),
         "DONE" => (VmState::Done, LcmState::LcmInit),
         "CUSTOM" => {
-            let (state, lcm_state) =
-                (template.get("STATE").unwrap_or(""), template.get("LCM_STATE").unwrap_or(""));
+            let (state, lcm_state) = (
+                template.get("STATE").unwrap_or(""),
+                template.get("LCM_STATE").unwrap_or(""),
+            );
             (
                 VmState::parse(state).ok_or_else(|| format!("Wrong STATE: {state}"))?,
                 LcmState::parse(lcm_state).ok_or_else(|| format!("Wrong LCM_STATE: {lcm_state}"))?,
@@ -270,7 +290,9 @@ pub(crate) fn retry(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
     let id = args.int(0);
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Hook, id)?;
     let hook_id = core.existing(ObjectKind::Hook, id)?.meta().id;
-    let Some(hook) = core.hooks.get(hook_id) else { return Err(Failure::no_exists(id)) };
+    let Some(hook) = core.hooks.get(hook_id) else {
+        return Err(Failure::no_exists(id));
+    };
     let wanted = u64::try_from(args.int(1)).ok();
     let Some(record) = hook.log.iter().find(|record| Some(record.execution) == wanted) else {
         return Err(Failure::internal("Cannot retrieve hook execution"));
@@ -308,11 +330,19 @@ pub(crate) fn pool_info(core: &mut Core, ctx: &mut Context, _args: &Args<'_>) ->
 /// `one.hooklog.info`: first and last second, hook, -1 failed, 0 all, 1 succeeded.
 pub(crate) fn log_info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     core.authorize(&ctx.caller, Operation::Manage, &Target::pool(ObjectKind::Hook))?;
-    let (first, last, only, code) =
-        (args.int_or(0, -1), args.int_or(1, -1), args.int_or(2, -1), args.int_or(3, 0));
+    let (first, last, only, code) = (
+        args.int_or(0, -1),
+        args.int_or(1, -1),
+        args.int_or(2, -1),
+        args.int_or(3, 0),
+    );
     let mut xml = Xml::new();
     xml.open("HOOKLOG");
-    for (id, hook) in core.hooks.iter().filter(|(id, _)| only < 0 || i64::from(*id) == only) {
+    for (id, hook) in core
+        .hooks
+        .iter()
+        .filter(|(id, _)| only < 0 || i64::from(*id) == only)
+    {
         for record in &hook.log {
             let time = i64::try_from(record.time).unwrap_or(i64::MAX);
             let in_time = (first < 0 || time >= first) && (last < 0 || time <= last);
@@ -332,7 +362,9 @@ pub(crate) fn log_info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 
 impl Core {
     pub(crate) fn hook_xml(&self, id: u32) -> String {
-        let Some(hook) = self.hooks.get(id) else { return String::new() };
+        let Some(hook) = self.hooks.get(id) else {
+            return String::new();
+        };
         let mut xml = Xml::new();
         xml.open("HOOK");
         hook.write_body(&mut xml);
@@ -347,12 +379,16 @@ impl Core {
 
     /// Whether the hook manager listens for that key.
     pub(crate) fn has_hook(&self, key: &HookKey) -> bool {
-        self.hooks.values().any(|hook| hook.since <= self.now && hook.fires_for(key))
+        self.hooks
+            .values()
+            .any(|hook| hook.since <= self.now && hook.fires_for(key))
     }
 
     pub(crate) fn hooks_for(&self, key: &HookKey) -> Vec<u32> {
-        let listening = self.hooks.iter().filter(|(_, hook)| hook.since <= self.now && hook.fires_for(key));
+        let listening = self
+            .hooks
+            .iter()
+            .filter(|(_, hook)| hook.since <= self.now && hook.fires_for(key));
         listening.map(|(id, _)| id).collect()
     }
-
 }

@@ -111,7 +111,11 @@ impl Core {
             memory_usage: 0,
             vms: BTreeSet::new(),
             enabled: true,
-            cluster_name: self.clusters.get(cluster).map(|cluster| cluster.meta.name.clone()).unwrap_or_default(),
+            cluster_name: self
+                .clusters
+                .get(cluster)
+                .map(|cluster| cluster.meta.name.clone())
+                .unwrap_or_default(),
             clusters: vec![cluster],
             template,
         };
@@ -127,12 +131,17 @@ impl Core {
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     use crate::acl::Target;
     use crate::meta::{ObjectKind, Operation};
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Host, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Host, &ctx.caller),
+    )?;
     let cluster = u32::try_from(args.int(3)).unwrap_or(0);
     if core.clusters.get(cluster).is_none() {
         return Err(Failure::no_exists_of(ObjectKind::Cluster, args.int(3)));
     }
-    core.check_unique(ObjectKind::Host, args.text(0), 0).map_err(Failure::internal)?;
+    core.check_unique(ObjectKind::Host, args.text(0), 0)
+        .map_err(Failure::internal)?;
     let id = core.insert_host(args.text(0), cluster, 8, 16 * 1024);
     ctx.extra = core.hosts.get(id).map(Object::to_xml).unwrap_or_default();
     done(id)
@@ -142,7 +151,9 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = shared::before_delete(core, ctx, args)?;
     if core.hosts.get(id).is_some_and(|host| !host.vms.is_empty()) {
-        return Err(Failure::action("Cannot delete host. Can not remove a host with running VMs"));
+        return Err(Failure::action(
+            "Cannot delete host. Can not remove a host with running VMs",
+        ));
     }
     if let Some(host) = core.hosts.remove(id)
         && let Some(cluster) = core.clusters.get_mut(host.cluster)

@@ -168,7 +168,9 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     if !ctx.caller.is_admin()
         && let Some(name) = restricted::first(restricted::of(ObjectKind::Image), &template)
     {
-        return Err(Failure::authorization(format!("Template includes a restricted attribute {name}")));
+        return Err(Failure::authorization(format!(
+            "Template includes a restricted attribute {name}"
+        )));
     }
     let mut request = Request::new(core, &ctx.caller);
     request
@@ -211,11 +213,15 @@ pub(crate) fn enable(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
     let id = args.int(0);
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Image, id)?;
     let id = core.existing(ObjectKind::Image, id)?.meta().id;
-    let state = if args.flag(1) { ImageState::Ready } else { ImageState::Disabled };
+    let state = if args.flag(1) {
+        ImageState::Ready
+    } else {
+        ImageState::Disabled
+    };
     match core.images.get(id).map(|image| image.state) {
-        Some(ImageState::Used | ImageState::UsedPers) => {
-            Err(Failure::internal("Could not enable or disable image: Image cannot be in state USED."))
-        }
+        Some(ImageState::Used | ImageState::UsedPers) => Err(Failure::internal(
+            "Could not enable or disable image: Image cannot be in state USED.",
+        )),
         _ => {
             core.set_image_state(id, state);
             done(id)
@@ -225,7 +231,12 @@ pub(crate) fn enable(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
 
 impl Core {
     /// Makes an image. Its id.
-    pub(crate) fn insert_image(&mut self, caller: &Caller, mut template: Template, datastore: u32) -> Result<u32, Failure> {
+    pub(crate) fn insert_image(
+        &mut self,
+        caller: &Caller,
+        mut template: Template,
+        datastore: u32,
+    ) -> Result<u32, Failure> {
         let take = |template: &mut Template, name: &str| {
             let text = template.get(name).unwrap_or("").to_owned();
             template.remove(name);
@@ -233,7 +244,8 @@ impl Core {
         };
         let name = take(&mut template, "NAME");
         shared::check_name(&name).map_err(Failure::internal)?;
-        self.check_unique(ObjectKind::Image, &name, caller.uid).map_err(Failure::internal)?;
+        self.check_unique(ObjectKind::Image, &name, caller.uid)
+            .map_err(Failure::internal)?;
         let kind = ImageType::parse(&take(&mut template, "TYPE"))
             .ok_or_else(|| Failure::internal("Unknown type in image template."))?;
         let persistent = take(&mut template, "PERSISTENT").eq_ignore_ascii_case("YES");
@@ -252,13 +264,21 @@ impl Core {
             prev_state: ImageState::Locked,
             datastore,
             // The dummy driver says so of every image but empty ones.
-            size: if kind == ImageType::Datablock { size.parse().unwrap_or(1024) } else { 1024 },
+            size: if kind == ImageType::Datablock {
+                size.parse().unwrap_or(1024)
+            } else {
+                1024
+            },
             persistent: persistent && !kind.is_file(),
             vms: BTreeSet::new(),
             kind,
             registered: self.now,
             path,
-            datastore_name: self.datastores.get(datastore).map(|known| known.meta.name.clone()).unwrap_or_default(),
+            datastore_name: self
+                .datastores
+                .get(datastore)
+                .map(|known| known.meta.name.clone())
+                .unwrap_or_default(),
             template,
         };
         self.images.insert(id, image);
@@ -288,7 +308,9 @@ impl Core {
     }
 
     pub(crate) fn set_image_state(&mut self, id: u32, state: ImageState) {
-        let Some(image) = self.images.get_mut(id) else { return };
+        let Some(image) = self.images.get_mut(id) else {
+            return;
+        };
         if image.state == state {
             return;
         }
@@ -302,11 +324,21 @@ impl Core {
     /// The image that a DISK means, by id or by name and owner.
     pub(crate) fn disk_image(&self, pairs: &[(String, String)], uid: u32) -> Result<Option<u32>, String> {
         if let Some(text) = vector_value(pairs, "IMAGE_ID") {
-            let id = text.parse::<u32>().ok().filter(|id| self.images.get(*id).is_some());
-            return id.map(Some).ok_or_else(|| format!("Image with ID: {text} does not exist"));
+            let id = text
+                .parse::<u32>()
+                .ok()
+                .filter(|id| self.images.get(*id).is_some());
+            return id
+                .map(Some)
+                .ok_or_else(|| format!("Image with ID: {text} does not exist"));
         }
-        let Some(name) = vector_value(pairs, "IMAGE") else { return Ok(None) };
-        let owner = match (vector_value(pairs, "IMAGE_UID"), vector_value(pairs, "IMAGE_UNAME")) {
+        let Some(name) = vector_value(pairs, "IMAGE") else {
+            return Ok(None);
+        };
+        let owner = match (
+            vector_value(pairs, "IMAGE_UID"),
+            vector_value(pairs, "IMAGE_UNAME"),
+        ) {
             (Some(text), _) => text.parse().ok(),
             (None, Some(name)) => self.user_named(name).map(|user| user.meta.id),
             (None, None) => Some(uid),
@@ -324,14 +356,19 @@ impl Core {
             return Err(format!("Image with ID: {id} does not exist"));
         };
         if image.kind.is_file() {
-            return Err(format!("Image {id} ({}) of type CONTEXT cannot be used as DISK.", image.meta.name));
+            return Err(format!(
+                "Image {id} ({}) of type CONTEXT cannot be used as DISK.",
+                image.meta.name
+            ));
         }
         let state = match image.state {
             ImageState::Ready if image.persistent => ImageState::UsedPers,
             ImageState::Ready | ImageState::Used if !image.persistent => ImageState::Used,
             ImageState::Locked | ImageState::LockedUsed if !image.persistent => ImageState::LockedUsed,
             ImageState::UsedPers => {
-                return Err(format!("Cannot acquire image {id}, it is persistent and already in use"));
+                return Err(format!(
+                    "Cannot acquire image {id}, it is persistent and already in use"
+                ));
             }
             ImageState::Disabled => return Err(format!("Cannot acquire image {id}, it is disabled")),
             _ => return Err(format!("Cannot acquire image {id}, it is in an ERROR state")),
@@ -342,7 +379,9 @@ impl Core {
     }
 
     pub(crate) fn release_image(&mut self, id: u32, vm: u32) {
-        let Some(image) = self.images.get_mut(id) else { return };
+        let Some(image) = self.images.get_mut(id) else {
+            return;
+        };
         image.vms.remove(&vm);
         if image.vms.is_empty() {
             match image.state {

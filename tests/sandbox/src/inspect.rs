@@ -80,7 +80,12 @@ impl Sandbox {
 
     /// The VMs that are not DONE, by id.
     pub fn live_vms(&self) -> Vec<Vm> {
-        self.lock().vms.values().filter(|vm| vm.state != VmState::Done).cloned().collect()
+        self.lock()
+            .vms
+            .values()
+            .filter(|vm| vm.state != VmState::Done)
+            .cloned()
+            .collect()
     }
 
     /// A VM.
@@ -116,23 +121,37 @@ impl Sandbox {
     /// Addresses of a network that are in use: IP (or MAC) and holder.
     pub fn leases(&self, vnet: u32) -> Vec<(String, Holder)> {
         let core = self.lock();
-        let ranges = core.vnets.get(vnet).map(|vnet| vnet.ranges.as_slice()).unwrap_or_default();
+        let ranges = core
+            .vnets
+            .get(vnet)
+            .map(|vnet| vnet.ranges.as_slice())
+            .unwrap_or_default();
         let held = ranges.iter().flat_map(crate::leases::AddressRange::held);
-        held.map(|(ip, mac, holder)| (ip.map_or(mac, |ip| ip.to_string()), holder)).collect()
+        held.map(|(ip, mac, holder)| (ip.map_or(mac, |ip| ip.to_string()), holder))
+            .collect()
     }
 
     /// Login tokens of a user that have not ended, by their text.
     pub fn tokens(&self, user: &str) -> BTreeMap<String, LoginToken> {
         let core = self.lock();
         let now = core.now;
-        let tokens = core.user_named(user).map(|user| user.tokens.clone()).unwrap_or_default();
-        tokens.into_iter().filter(|(_, token)| token.expires.is_none_or(|time| now < time)).collect()
+        let tokens = core
+            .user_named(user)
+            .map(|user| user.tokens.clone())
+            .unwrap_or_default();
+        tokens
+            .into_iter()
+            .filter(|(_, token)| token.expires.is_none_or(|time| now < time))
+            .collect()
     }
 
     /// Exit codes in the log of a hook, the oldest first.
     pub fn hook_codes(&self, hook: u32) -> Vec<i32> {
         let core = self.lock();
-        core.hooks.get(hook).map(|hook| hook.log.iter().map(|record| record.record.code).collect()).unwrap_or_default()
+        core.hooks
+            .get(hook)
+            .map(|hook| hook.log.iter().map(|record| record.record.code).collect())
+            .unwrap_or_default()
     }
 
     /// What exists.
@@ -140,7 +159,9 @@ impl Sandbox {
         let core = self.lock();
         let mut remains = Remains::default();
         for document in core.documents.values() {
-            remains.documents.insert(document.meta.id, document.meta.name.clone());
+            remains
+                .documents
+                .insert(document.meta.id, document.meta.name.clone());
         }
         for vm in core.vms.values().filter(|vm| vm.state != VmState::Done) {
             remains.vms.insert(vm.meta.id, vm.meta.name.clone());
@@ -149,7 +170,9 @@ impl Sandbox {
             remains.vrouters.insert(router.meta.id, router.meta.name.clone());
         }
         for template in core.templates.values() {
-            remains.templates.insert(template.meta.id, template.meta.name.clone());
+            remains
+                .templates
+                .insert(template.meta.id, template.meta.name.clone());
         }
         for image in core.images.values() {
             remains.images.insert(image.meta.id, image.meta.name.clone());
@@ -173,7 +196,12 @@ impl Sandbox {
     /// The keys that were published since the last time, such as `EVENT API one.vm.update 1` or
     /// `EVENT STATE VM/ACTIVE/RUNNING/7 `, whether a hook wants them or not.
     pub fn take_published(&self) -> Vec<String> {
-        self.lock().events.published.as_mut().map(std::mem::take).unwrap_or_default()
+        self.lock()
+            .events
+            .published
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 }
 

@@ -77,7 +77,9 @@ impl AddressRange {
     /// Reads `AR=[TYPE="IP4",IP="192.0.2.10",SIZE="100"]`.
     pub(crate) fn from_pairs(id: u32, pairs: &[(String, String)], random_mac: u32) -> Result<Self, String> {
         let kind = vector_value(pairs, "TYPE").unwrap_or("IP4");
-        let size = vector_value(pairs, "SIZE").and_then(|text| text.parse::<u32>().ok()).filter(|size| *size > 0);
+        let size = vector_value(pairs, "SIZE")
+            .and_then(|text| text.parse::<u32>().ok())
+            .filter(|size| *size > 0);
         let Some(size) = size else {
             return Err("Wrong SIZE for address range".into());
         };
@@ -92,8 +94,22 @@ impl AddressRange {
         let given = vector_value(pairs, "MAC").and_then(parse_mac);
         let (mac_prefix, mac) = given.unwrap_or((MAC_PREFIX, ip.map_or(random_mac, u32::from)));
         let known = ["TYPE", "IP", "MAC", "SIZE", "AR_ID"];
-        let extra = pairs.iter().filter(|(key, _)| !known.contains(&key.as_str())).cloned().collect();
-        Ok(Self { id, ip, mac, mac_prefix, size, leases: BTreeMap::new(), next: 0, parent: None, extra })
+        let extra = pairs
+            .iter()
+            .filter(|(key, _)| !known.contains(&key.as_str()))
+            .cloned()
+            .collect();
+        Ok(Self {
+            id,
+            ip,
+            mac,
+            mac_prefix,
+            size,
+            leases: BTreeMap::new(),
+            next: 0,
+            parent: None,
+            extra,
+        })
     }
 
     /// Number of addresses in use.
@@ -105,20 +121,28 @@ impl AddressRange {
     pub(crate) fn take(&mut self, holder: Holder) -> Option<Lease> {
         let size = self.size;
         let start = self.next;
-        let index = (0..size).map(|step| (start + step) % size).find(|index| !self.leases.contains_key(index))?;
+        let index = (0..size)
+            .map(|step| (start + step) % size)
+            .find(|index| !self.leases.contains_key(index))?;
         self.next = (index + 1) % size;
         Some(self.lease(index, holder))
     }
 
     /// Takes one address, by IP or MAC, if it is in the range and free.
     pub(crate) fn take_at(&mut self, address: &str, holder: Holder) -> Option<Lease> {
-        let index = self.index(address).filter(|index| !self.leases.contains_key(index))?;
+        let index = self
+            .index(address)
+            .filter(|index| !self.leases.contains_key(index))?;
         Some(self.lease(index, holder))
     }
 
     fn lease(&mut self, index: u32, holder: Holder) -> Lease {
         self.leases.insert(index, holder);
-        Lease { range: self.id, ip: self.ip_at(index), mac: self.mac_at(index) }
+        Lease {
+            range: self.id,
+            ip: self.ip_at(index),
+            mac: self.mac_at(index),
+        }
     }
 
     /// Frees one address if that holder has it.
@@ -168,7 +192,9 @@ impl AddressRange {
 
     /// Addresses with their holders.
     pub fn held(&self) -> impl Iterator<Item = (Option<Ipv4Addr>, String, Holder)> {
-        self.leases.iter().map(|(index, holder)| (self.ip_at(*index), self.mac_at(*index), *holder))
+        self.leases
+            .iter()
+            .map(|(index, holder)| (self.ip_at(*index), self.mac_at(*index), *holder))
     }
 
     fn index(&self, address: &str) -> Option<u32> {
@@ -183,7 +209,8 @@ impl AddressRange {
     }
 
     fn ip_at(&self, index: u32) -> Option<Ipv4Addr> {
-        self.ip.map(|ip| Ipv4Addr::from(u32::from(ip).wrapping_add(index)))
+        self.ip
+            .map(|ip| Ipv4Addr::from(u32::from(ip).wrapping_add(index)))
     }
 
     fn mac_at(&self, index: u32) -> String {
@@ -241,7 +268,10 @@ impl AddressRange {
     pub(crate) fn write_stored(&self, xml: &mut Xml) {
         let mut pairs = self.pairs();
         if !self.leases.is_empty() {
-            let allocated = self.leases.iter().map(|(index, holder)| format!(" {index} {}", holder.stored()));
+            let allocated = self
+                .leases
+                .iter()
+                .map(|(index, holder)| format!(" {index} {}", holder.stored()));
             pairs.push(("ALLOCATED".into(), allocated.collect()));
         }
         xml.vector("AR", &pairs);
@@ -254,14 +284,24 @@ pub(crate) fn random_mac(random: u64) -> String {
 }
 
 fn mac_text(prefix: u16, mac: u32) -> String {
-    let bytes: Vec<String> =
-        prefix.to_be_bytes().iter().chain(&mac.to_be_bytes()).map(|byte| format!("{byte:02x}")).collect();
+    let bytes: Vec<String> = prefix
+        .to_be_bytes()
+        .iter()
+        .chain(&mac.to_be_bytes())
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     bytes.join(":")
 }
 
 fn parse_mac(text: &str) -> Option<(u16, u32)> {
-    let bytes: Vec<u8> = text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().ok()?;
-    let [a, b, c, d, e, f] = bytes[..] else { return None };
+    let bytes: Vec<u8> = text
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16))
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let [a, b, c, d, e, f] = bytes[..] else {
+        return None;
+    };
     Some((u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])))
 }
 
@@ -271,14 +311,21 @@ mod tests {
 
     fn range(size: u32) -> AddressRange {
         let pairs = [("TYPE", "IP4"), ("IP", "192.0.2.10"), ("SIZE", &size.to_string())];
-        let pairs: Vec<_> = pairs.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()))
+            .collect();
         AddressRange::from_pairs(0, &pairs, 7).unwrap()
     }
 
     #[test]
     fn addresses_are_taken_in_a_circle() {
         let mut range = range(3);
-        let mut take = |range: &mut AddressRange, vm| range.take(Holder::Vm(vm)).map(|lease| lease.ip.unwrap().to_string());
+        let mut take = |range: &mut AddressRange, vm| {
+            range
+                .take(Holder::Vm(vm))
+                .map(|lease| lease.ip.unwrap().to_string())
+        };
         assert_eq!(take(&mut range, 1).as_deref(), Some("192.0.2.10"));
         assert_eq!(take(&mut range, 2).as_deref(), Some("192.0.2.11"));
         range.release(Holder::Vm(1));
@@ -318,6 +365,9 @@ mod tests {
         let mut xml = Xml::new();
         range.write_stored(&mut xml);
         let xml = xml.into_string();
-        assert!(xml.contains("<ALLOCATED><![CDATA[ 4 1125899906842628 20 68719476763]]></ALLOCATED>"), "{xml}");
+        assert!(
+            xml.contains("<ALLOCATED><![CDATA[ 4 1125899906842628 20 68719476763]]></ALLOCATED>"),
+            "{xml}"
+        );
     }
 }

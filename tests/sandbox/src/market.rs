@@ -65,7 +65,14 @@ impl Core {
         let id = self.market_apps.take_id();
         let mut meta = system_meta(id, name);
         meta.permissions = Permissions::from_umask(0o133);
-        self.market_apps.insert(id, MarketApp { meta, registered: self.now, template });
+        self.market_apps.insert(
+            id,
+            MarketApp {
+                meta,
+                registered: self.now,
+                template,
+            },
+        );
         id
     }
 }

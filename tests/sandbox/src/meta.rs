@@ -204,8 +204,9 @@ impl Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permissions(pub [bool; 9]);
 
-const PERMISSION_NAMES: [&str; 9] =
-    ["OWNER_U", "OWNER_M", "OWNER_A", "GROUP_U", "GROUP_M", "GROUP_A", "OTHER_U", "OTHER_M", "OTHER_A"];
+const PERMISSION_NAMES: [&str; 9] = [
+    "OWNER_U", "OWNER_M", "OWNER_A", "GROUP_U", "GROUP_M", "GROUP_A", "OTHER_U", "OTHER_M", "OTHER_A",
+];
 
 impl Permissions {
     /// What a umask such as 0o177 leaves of use and manage.
@@ -216,7 +217,11 @@ impl Permissions {
 
     /// Rights of a class (0 owner, 1 group, 2 others) as bits of rules.
     pub(crate) fn rights(self, class: usize) -> u8 {
-        self.0[class * 3..class * 3 + 3].iter().enumerate().map(|(bit, set)| u8::from(*set) << bit).sum()
+        self.0[class * 3..class * 3 + 3]
+            .iter()
+            .enumerate()
+            .map(|(bit, set)| u8::from(*set) << bit)
+            .sum()
     }
 
     pub(crate) fn write(self, xml: &mut Xml) {
@@ -305,7 +310,15 @@ mod tests {
     #[test]
     fn bits_are_those_of_a_recorded_rule() {
         use ObjectKind as K;
-        let kinds = [K::Vm, K::Image, K::Template, K::Document, K::SecGroup, K::VmGroup, K::BackupJob];
+        let kinds = [
+            K::Vm,
+            K::Image,
+            K::Template,
+            K::Document,
+            K::SecGroup,
+            K::VmGroup,
+            K::BackupJob,
+        ];
         let resource: u64 = kinds.iter().map(|kind| kind.bit()).sum::<u64>() | 0x4_0000_0000;
         assert_eq!(format!("{resource:x}"), "121429400000000");
         assert_eq!(format!("{:x}", K::VRouter.bit() | 0x4_0000_0000), "4000400000000");

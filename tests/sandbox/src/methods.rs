@@ -5,8 +5,8 @@ use opennebula::xmlrpc::Value;
 use crate::meta::ObjectKind;
 use crate::rpc::Handler;
 use crate::{
-    acl, clusters, datastores, documents, groups, hooks, hosts, images, sched_actions, shared, system, templates, users,
-    vmgroups, vms, vnets, vrouters,
+    acl, clusters, datastores, documents, groups, hooks, hosts, images, sched_actions, shared, system,
+    templates, users, vmgroups, vms, vnets, vrouters,
 };
 
 /// A method.
@@ -33,9 +33,13 @@ impl Method {
         let mut given = params.iter();
         let mut take = |kind: char, index: usize, optional: bool| match given.next() {
             None if optional => Ok(()),
-            None => Err(format!("Not enough parameters: {index} are missing something of type {kind}")),
+            None => Err(format!(
+                "Not enough parameters: {index} are missing something of type {kind}"
+            )),
             Some(value) if is_of(value, kind) => Ok(()),
-            Some(_) => Err(format!("Parameter {index} has the wrong type, type {kind} was expected")),
+            Some(_) => Err(format!(
+                "Parameter {index} has the wrong type, type {kind} was expected"
+            )),
         };
         take('s', 0, false)?;
         let mut index = 0;
@@ -62,7 +66,10 @@ fn is_of(value: &Value, kind: char) -> bool {
 
 /// The method of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Method> {
-    METHODS.binary_search_by(|method| method.name.cmp(name)).ok().map(|index| &METHODS[index])
+    METHODS
+        .binary_search_by(|method| method.name.cmp(name))
+        .ok()
+        .map(|index| &METHODS[index])
 }
 
 /// Whether a hook can be made for a method. OpenNebula has more methods than this one answers.
@@ -77,7 +84,13 @@ const fn method(
     handler: Handler,
     hidden: &'static [usize],
 ) -> Method {
-    Method { name, kind, signature, handler, hidden }
+    Method {
+        name,
+        kind,
+        signature,
+        handler,
+        hidden,
+    }
 }
 
 /// By name.
@@ -302,7 +315,11 @@ mod tests {
     #[test]
     fn methods_are_sorted_for_the_search() {
         assert!(METHODS.is_sorted_by(|a, b| a.name < b.name));
-        assert!(METHODS.iter().all(|method| find(method.name).is_some_and(|found| found.name == method.name)));
+        assert!(
+            METHODS
+                .iter()
+                .all(|method| find(method.name).is_some_and(|found| found.name == method.name))
+        );
     }
 
     #[test]
@@ -325,7 +342,13 @@ mod tests {
         let accepts = |params: &[Value]| update.accepts(params).is_ok();
         assert!(accepts(&["a:b".into(), 1.into(), "X=1".into()]));
         assert!(accepts(&["a:b".into(), 1.into(), "X=1".into(), 1.into()]));
-        assert!(accepts(&["a:b".into(), 1.into(), "X=1".into(), 1.into(), true.into()]));
+        assert!(accepts(&[
+            "a:b".into(),
+            1.into(),
+            "X=1".into(),
+            1.into(),
+            true.into()
+        ]));
         assert!(!accepts(&["a:b".into(), 1.into()]));
         assert!(!accepts(&["a:b".into(), "1".into(), "X=1".into()]));
         assert!(!accepts(&["a:b".into(), 1.into(), "X=1".into(), true.into()]));

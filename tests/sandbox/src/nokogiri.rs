@@ -25,7 +25,12 @@ pub(crate) struct Element {
 
 /// Reads a document and recovers from whatever is wrong with it. `None` if there is no element at all.
 pub(crate) fn parse(text: &str) -> Option<Element> {
-    let mut parser = Parser { text, at: 0, open: Vec::new(), root: None };
+    let mut parser = Parser {
+        text,
+        at: 0,
+        open: Vec::new(),
+        root: None,
+    };
     parser.run();
     while !parser.open.is_empty() {
         parser.close();
@@ -54,7 +59,13 @@ impl Element {
     }
 
     fn elements(&self) -> impl Iterator<Item = &Element> {
-        self.children.iter().filter_map(|child| if let Node::Element(element) = child { Some(element) } else { None })
+        self.children.iter().filter_map(|child| {
+            if let Node::Element(element) = child {
+                Some(element)
+            } else {
+                None
+            }
+        })
     }
 
     /// The element as text: indented by two blanks, but not inside an element that has text.
@@ -79,7 +90,11 @@ impl Element {
             return;
         }
         out.push('>');
-        let format = format && !self.children.iter().any(|child| matches!(child, Node::Text(_) | Node::CData(_)));
+        let format = format
+            && !self
+                .children
+                .iter()
+                .any(|child| matches!(child, Node::Text(_) | Node::CData(_)));
         for child in &self.children {
             if format {
                 newline(out, depth + 1);
@@ -179,7 +194,9 @@ impl<'a> Parser<'a> {
     }
 
     fn add(&mut self, node: Node) {
-        let Some(parent) = self.open.last_mut() else { return };
+        let Some(parent) = self.open.last_mut() else {
+            return;
+        };
         match (node, parent.children.last_mut()) {
             // Neighbours of the same kind are one node.
             (Node::Text(more), Some(Node::Text(text))) | (Node::CData(more), Some(Node::CData(text))) => {
@@ -217,7 +234,10 @@ impl<'a> Parser<'a> {
             // The sign alone is lost.
             return;
         };
-        let mut element = Element { name, ..Element::default() };
+        let mut element = Element {
+            name,
+            ..Element::default()
+        };
         self.skip_blanks();
         while !self.rest().starts_with('>') && !self.rest().starts_with("/>") && !self.rest().is_empty() {
             let Some(attribute) = self.attribute() else { break };
@@ -294,7 +314,9 @@ impl<'a> Parser<'a> {
     fn reference(&mut self) {
         self.at += 1;
         if let Some(number) = self.rest().strip_prefix('#') {
-            let end = number.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(number.len());
+            let end = number
+                .find(|c: char| !c.is_ascii_alphanumeric())
+                .unwrap_or(number.len());
             let digits = &number[..end];
             let code = match digits.strip_prefix('x') {
                 Some(hex) => u32::from_str_radix(hex, 16),
@@ -338,8 +360,11 @@ impl<'a> Parser<'a> {
         }
         let run = if plain > 0 { &run[..plain] } else { run };
         self.at += run.len();
-        let text: Cow<'_, str> =
-            if run.chars().all(crate::xml::is_xml_char) { run.into() } else { run.replace(|c| !crate::xml::is_xml_char(c), "").into() };
+        let text: Cow<'_, str> = if run.chars().all(crate::xml::is_xml_char) {
+            run.into()
+        } else {
+            run.replace(|c| !crate::xml::is_xml_char(c), "").into()
+        };
         self.add(Node::Text(text.into_owned()));
     }
 }
@@ -351,7 +376,9 @@ mod tests {
 
     fn value_of(text: &str) -> String {
         let document = format!("<R><V>{text}</V><N>1</N></R>");
-        parse(&document).and_then(|root| root.find("V").map(Element::text)).unwrap_or_default()
+        parse(&document)
+            .and_then(|root| root.find("V").map(Element::text))
+            .unwrap_or_default()
     }
 
     #[test]
@@ -373,13 +400,19 @@ mod tests {
     #[test]
     fn an_unclosed_tag_swallows_what_follows() {
         let root = parse("<R><P><V>a<b>c</V></P><P><V>d</V></P></R>").unwrap();
-        assert_eq!(root.to_text(), "<R>\n  <P>\n    <V>a<b>c</b></V>\n    <P>\n      <V>d</V>\n    </P>\n  </P>\n</R>");
+        assert_eq!(
+            root.to_text(),
+            "<R>\n  <P>\n    <V>a<b>c</b></V>\n    <P>\n      <V>d</V>\n    </P>\n  </P>\n</R>"
+        );
     }
 
     #[test]
     fn forged_ends_cut_the_rest_off() {
         let root = parse("<M><C><P><V>x</V></P></C></M>tail</V></P></C></M>").unwrap();
-        assert_eq!(root.to_text(), "<M>\n  <C>\n    <P>\n      <V>x</V>\n    </P>\n  </C>\n</M>");
+        assert_eq!(
+            root.to_text(),
+            "<M>\n  <C>\n    <P>\n      <V>x</V>\n    </P>\n  </C>\n</M>"
+        );
     }
 
     #[test]
@@ -387,7 +420,10 @@ mod tests {
         for (xml, expected) in [
             ("<A/>", "<A/>"),
             ("<A></A>", "<A/>"),
-            ("<A><B><![CDATA[x <>]]></B></A>", "<A>\n  <B><![CDATA[x <>]]></B>\n</A>"),
+            (
+                "<A><B><![CDATA[x <>]]></B></A>",
+                "<A>\n  <B><![CDATA[x <>]]></B>\n</A>",
+            ),
             ("<A>\n<B/></A>", "<A>\n<B/></A>"),
             ("<A>é<B>x</B></A>", "<A>&#xE9;<B>x</B></A>"),
             ("<A><B>1</B>text<C><D/></C></A>", "<A><B>1</B>text<C><D/></C></A>"),

@@ -7,7 +7,12 @@ use crate::guest::{ExecResult, VmFacts};
 #[derive(Clone, Debug)]
 pub(crate) enum Notice {
     Changed(Box<VmFacts>),
-    Exec { facts: Box<VmFacts>, command: String, stdin: Vec<u8>, serial: u64 },
+    Exec {
+        facts: Box<VmFacts>,
+        command: String,
+        stdin: Vec<u8>,
+        serial: u64,
+    },
 }
 
 impl Core {

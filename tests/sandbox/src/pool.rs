@@ -37,7 +37,10 @@ pub(crate) struct Pool<T> {
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), next: 0 }
+        Self {
+            objects: BTreeMap::new(),
+            next: 0,
+        }
     }
 }
 
@@ -91,7 +94,9 @@ impl<T> Pool<T> {
 impl<T: Object> Pool<T> {
     /// The id of the object of that name and owner.
     pub(crate) fn find(&self, name: &str, uid: u32) -> Option<u32> {
-        let found = self.values().find(|object| object.meta().name == name && object.meta().uid == uid);
+        let found = self
+            .values()
+            .find(|object| object.meta().name == name && object.meta().uid == uid);
         found.map(|object| object.meta().id)
     }
 }

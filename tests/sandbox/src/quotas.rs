@@ -66,13 +66,22 @@ pub(crate) struct Usage {
 
 impl Quota {
     fn new(id: String, names: &[&'static str]) -> Self {
-        let metrics = names.iter().map(|name| Metric { name, limit: DEFAULT, used: 0.0 }).collect();
+        let metrics = names
+            .iter()
+            .map(|name| Metric {
+                name,
+                limit: DEFAULT,
+                used: 0.0,
+            })
+            .collect();
         Self { id, metrics }
     }
 
     /// Whether it says nothing any more.
     fn is_idle(&self) -> bool {
-        self.metrics.iter().all(|metric| is(metric.limit, DEFAULT) && is(metric.used, 0.0))
+        self.metrics
+            .iter()
+            .all(|metric| is(metric.limit, DEFAULT) && is(metric.used, 0.0))
     }
 }
 
@@ -117,9 +126,17 @@ impl Quotas {
                 let id = vector_value(pairs, "ID").unwrap_or("");
                 let mut limits = Vec::new();
                 for name in kind.metrics() {
-                    let Some(text) = vector_value(pairs, name) else { continue };
+                    let Some(text) = vector_value(pairs, name) else {
+                        continue;
+                    };
                     let limit = text.parse::<f64>().ok().filter(|limit| *limit >= UNLIMITED);
-                    let bad = || format!("Negative limits or bad format in quota {} = [ {} ]", kind.name(), marshal(pairs));
+                    let bad = || {
+                        format!(
+                            "Negative limits or bad format in quota {} = [ {} ]",
+                            kind.name(),
+                            marshal(pairs)
+                        )
+                    };
                     limits.push((*name, limit.ok_or_else(bad)?));
                 }
                 let quota = self.entry(kind, id);
@@ -139,9 +156,15 @@ impl Quotas {
         let mut grown = self.clone();
         for (kind, id, name, amount) in entries(usage) {
             let quota = grown.entry(kind, &id);
-            let Some(metric) = quota.metrics.iter_mut().find(|metric| metric.name == name) else { continue };
+            let Some(metric) = quota.metrics.iter_mut().find(|metric| metric.name == name) else {
+                continue;
+            };
             if metric.limit >= 0.0 && metric.used + amount > metric.limit + 1e-6 {
-                let of = if id.is_empty() { String::new() } else { format!(" with ID: {id}") };
+                let of = if id.is_empty() {
+                    String::new()
+                } else {
+                    format!(" with ID: {id}")
+                };
                 return Err(format!(
                     "limit of {} reached for {name} quota in {}{of}",
                     number(metric.limit),
@@ -156,7 +179,12 @@ impl Quotas {
 
     fn subtract(&mut self, usage: &Usage) {
         for (kind, id, name, amount) in entries(usage) {
-            if let Some(metric) = self.entry(kind, &id).metrics.iter_mut().find(|metric| metric.name == name) {
+            if let Some(metric) = self
+                .entry(kind, &id)
+                .metrics
+                .iter_mut()
+                .find(|metric| metric.name == name)
+            {
                 metric.used = (metric.used - amount).max(0.0);
             }
         }
@@ -215,9 +243,24 @@ impl Quotas {
 
 fn entries(usage: &Usage) -> Vec<(Kind, String, &'static str, f64)> {
     let mut entries: Vec<(Kind, String, &'static str, f64)> = Vec::new();
-    entries.extend(usage.networks.iter().map(|id| (Kind::Network, id.to_string(), "LEASES", 1.0)));
-    entries.extend(usage.vm.iter().map(|(name, amount)| (Kind::Vm, String::new(), *name, *amount)));
-    entries.extend(usage.images.iter().map(|id| (Kind::Image, id.to_string(), "RVMS", 1.0)));
+    entries.extend(
+        usage
+            .networks
+            .iter()
+            .map(|id| (Kind::Network, id.to_string(), "LEASES", 1.0)),
+    );
+    entries.extend(
+        usage
+            .vm
+            .iter()
+            .map(|(name, amount)| (Kind::Vm, String::new(), *name, *amount)),
+    );
+    entries.extend(
+        usage
+            .images
+            .iter()
+            .map(|id| (Kind::Image, id.to_string(), "RVMS", 1.0)),
+    );
     for (id, size) in &usage.datastores {
         entries.push((Kind::Datastore, id.to_string(), "IMAGES", 1.0));
         entries.push((Kind::Datastore, id.to_string(), "SIZE", *size));
@@ -226,7 +269,10 @@ fn entries(usage: &Usage) -> Vec<(Kind, String, &'static str, f64)> {
 }
 
 fn marshal(pairs: &[(String, String)]) -> String {
-    let pairs: Vec<_> = pairs.iter().map(|(key, text)| format!("{key}=\"{text}\"")).collect();
+    let pairs: Vec<_> = pairs
+        .iter()
+        .map(|(key, text)| format!("{key}=\"{text}\""))
+        .collect();
     pairs.join(",")
 }
 
@@ -280,11 +326,17 @@ impl Core {
             ObjectKind::Vm => self.vms.get(id).map(crate::vms::Vm::usage),
             _ => None,
         };
-        let (Some(usage), Some(object)) = (usage, self.object(kind, id)) else { return Ok(()) };
+        let (Some(usage), Some(object)) = (usage, self.object(kind, id)) else {
+            return Ok(());
+        };
         let (old_uid, old_gid) = (object.meta().uid, object.meta().gid);
         // 0 has no quotas and stands for an owner that stays.
         self.charge(uid.unwrap_or(0), gid.unwrap_or(0), &usage)?;
-        self.discharge(if uid.is_some() { old_uid } else { 0 }, if gid.is_some() { old_gid } else { 0 }, &usage);
+        self.discharge(
+            if uid.is_some() { old_uid } else { 0 },
+            if gid.is_some() { old_gid } else { 0 },
+            &usage,
+        );
         Ok(())
     }
 }
@@ -298,7 +350,11 @@ mod tests {
     }
 
     fn one_vm() -> Usage {
-        Usage { vm: vec![("VMS", 1.0), ("CPU", 0.5)], networks: vec![1, 1], ..Usage::default() }
+        Usage {
+            vm: vec![("VMS", 1.0), ("CPU", 0.5)],
+            networks: vec![1, 1],
+            ..Usage::default()
+        }
     }
 
     #[test]
@@ -308,7 +364,10 @@ mod tests {
         assert_eq!(quotas.add(&one_vm()), Ok(()));
         assert_eq!(quotas.add(&one_vm()), Ok(()));
         let before = quotas.clone();
-        assert_eq!(quotas.add(&one_vm()), Err("limit of 2 reached for VMS quota in VM".into()));
+        assert_eq!(
+            quotas.add(&one_vm()),
+            Err("limit of 2 reached for VMS quota in VM".into())
+        );
         assert!(quotas == before);
         quotas.subtract(&one_vm());
         assert_eq!(quotas.add(&one_vm()), Ok(()));
@@ -319,7 +378,10 @@ mod tests {
         let mut quotas = Quotas::default();
         set(&mut quotas, "NETWORK=[ID=\"1\",LEASES=\"3\"]").unwrap();
         quotas.add(&one_vm()).unwrap();
-        assert_eq!(quotas.add(&one_vm()), Err("limit of 3 reached for LEASES quota in NETWORK with ID: 1".into()));
+        assert_eq!(
+            quotas.add(&one_vm()),
+            Err("limit of 3 reached for LEASES quota in NETWORK with ID: 1".into())
+        );
     }
 
     #[test]
@@ -337,6 +399,9 @@ mod tests {
 
     #[test]
     fn numbers_have_no_useless_digits() {
-        assert_eq!([2.0, 0.5, 1.25, -1.0, 1024.0].map(number), ["2", "0.5", "1.25", "-1", "1024"]);
+        assert_eq!(
+            [2.0, 0.5, 1.25, -1.0, 1024.0].map(number),
+            ["2", "0.5", "1.25", "-1", "1024"]
+        );
     }
 }

@@ -6,7 +6,11 @@ pub(crate) fn holds(expression: &str, value: &dyn Fn(&str) -> Option<String>) ->
         return true;
     }
     let tokens = tokens(expression);
-    let mut parser = Parser { tokens: &tokens, at: 0, value };
+    let mut parser = Parser {
+        tokens: &tokens,
+        at: 0,
+        value,
+    };
     let result = parser.or();
     result.is_some_and(|holds| holds && parser.at == tokens.len())
 }
@@ -119,7 +123,9 @@ impl Parser<'_> {
     }
 
     fn word(&mut self) -> Option<String> {
-        let Some(Token::Word(word)) = self.tokens.get(self.at) else { return None };
+        let Some(Token::Word(word)) = self.tokens.get(self.at) else {
+            return None;
+        };
         self.at += 1;
         Some(word.clone())
     }
@@ -135,9 +141,13 @@ impl Parser<'_> {
 fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or("");
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(mut rest) = text.strip_prefix(first) else {
+        return false;
+    };
     let pieces: Vec<&str> = pieces.collect();
-    let Some((last, middle)) = pieces.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = pieces.split_last() else {
+        return rest.is_empty();
+    };
     for piece in middle {
         match rest.find(piece) {
             Some(at) => rest = &rest[at + piece.len()..],

@@ -116,7 +116,9 @@ pub(crate) fn of(kind: ObjectKind) -> &'static [&'static str] {
 pub(crate) fn first(list: &[&str], template: &Template) -> Option<String> {
     list.iter().find_map(|name| match name.split_once('/') {
         Some((vector, key)) => {
-            let found = template.get_vectors(vector).any(|pairs| vector_value(pairs, key).is_some());
+            let found = template
+                .get_vectors(vector)
+                .any(|pairs| vector_value(pairs, key).is_some());
             found.then(|| key.to_owned())
         }
         None => template.get(name).map(|_| (*name).to_owned()),
@@ -125,16 +127,25 @@ pub(crate) fn first(list: &[&str], template: &Template) -> Option<String> {
 
 /// The first restricted attribute that an update would change. What the update leaves out is carried over into `new`.
 pub(crate) fn changed(list: &[&str], new: &mut Template, old: &Template, append: bool) -> Option<String> {
-    let mut vectors: Vec<&str> = list.iter().filter_map(|name| name.split_once('/')).map(|(name, _)| name).collect();
+    let mut vectors: Vec<&str> = list
+        .iter()
+        .filter_map(|name| name.split_once('/'))
+        .map(|(name, _)| name)
+        .collect();
     vectors.dedup();
     for vector in vectors {
-        let keys: Vec<&str> =
-            list.iter().filter_map(|name| name.split_once('/')).filter(|(of, _)| *of == vector).map(|(_, key)| key).collect();
+        let keys: Vec<&str> = list
+            .iter()
+            .filter_map(|name| name.split_once('/'))
+            .filter(|(of, _)| *of == vector)
+            .map(|(_, key)| key)
+            .collect();
         let values = |template: &Template| {
             let mut values: Vec<String> = template
                 .get_vectors(vector)
                 .flat_map(|pairs| {
-                    keys.iter().filter_map(|key| vector_value(pairs, key).map(|text| format!("{key}={text}")))
+                    keys.iter()
+                        .filter_map(|key| vector_value(pairs, key).map(|text| format!("{key}={text}")))
                 })
                 .collect();
             values.sort();

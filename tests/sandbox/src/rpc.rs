@@ -129,21 +129,42 @@ impl Core {
             Ok(call) => self.perform(&call.method, &call.params),
             Err(error) => {
                 let message = format!("Call XML not a proper XML-RPC call.  {error}");
-                (Reply::Fault { code: FAULT_PARSE, message }, CallFacts::default())
+                (
+                    Reply::Fault {
+                        code: FAULT_PARSE,
+                        message,
+                    },
+                    CallFacts::default(),
+                )
             }
         }
     }
 
     /// Performs one call and publishes its event.
     pub(crate) fn perform(&mut self, name: &str, params: &[Value]) -> (Reply, CallFacts) {
-        let mut facts = CallFacts { method: name.into(), ..CallFacts::default() };
+        let mut facts = CallFacts {
+            method: name.into(),
+            ..CallFacts::default()
+        };
         facts.object = params.iter().skip(1).find_map(Value::as_int);
         let Some(method) = methods::find(name) else {
             let message = format!("Method '{name}' not defined");
-            return (Reply::Fault { code: FAULT_NO_METHOD, message }, facts);
+            return (
+                Reply::Fault {
+                    code: FAULT_NO_METHOD,
+                    message,
+                },
+                facts,
+            );
         };
         let Some(session) = params.first().and_then(Value::as_str) else {
-            return (Reply::Fault { code: FAULT_TYPE, message: "The first parameter is no session".into() }, facts);
+            return (
+                Reply::Fault {
+                    code: FAULT_TYPE,
+                    message: "The first parameter is no session".into(),
+                },
+                facts,
+            );
         };
         let Some(caller) = self.authenticate(session) else {
             let failure = Failure::authentication();
@@ -152,10 +173,20 @@ impl Core {
         facts.user.clone_from(&caller.uname);
         // oned reads parameters while it executes, so a session is checked before them.
         if let Err(message) = method.accepts(params) {
-            return (Reply::Fault { code: FAULT_TYPE, message }, facts);
+            return (
+                Reply::Fault {
+                    code: FAULT_TYPE,
+                    message,
+                },
+                facts,
+            );
         }
         let uid = Some(caller.uid);
-        let mut context = Context { caller, kind: method.kind, extra: String::new() };
+        let mut context = Context {
+            caller,
+            kind: method.kind,
+            extra: String::new(),
+        };
         let outcome = (method.handler)(self, &mut context, &Args(&params[1..]));
         let reply = reply(outcome, method, uid);
         self.publish_call(method, params, &reply, &context.extra);

@@ -53,17 +53,32 @@ impl Sandbox {
         let mut core = self.lock();
         let call = xmlrpc::decode_call(request_body).ok();
         let method = call.as_ref().map_or("", |call| call.method.as_str());
-        let session = call.as_ref().and_then(|call| call.params.first()).and_then(Value::as_str).unwrap_or("");
+        let session = call
+            .as_ref()
+            .and_then(|call| call.params.first())
+            .and_then(Value::as_str)
+            .unwrap_or("");
         let user = session.split(':').next().unwrap_or("").to_owned();
         let verdict = core.faults.judge(method, &user);
         let method = method.to_owned();
         let record = |core: &mut Core, user: &str, object: Option<i64>, code: i64| {
             let (time, method, user) = (core.now, method.clone(), user.to_owned());
-            core.log.calls.push(CallRecord { time, user, method, object, code });
+            core.log.calls.push(CallRecord {
+                time,
+                user,
+                method,
+                object,
+                code,
+            });
         };
         if let Verdict::Refuse { code, message } = &verdict {
             record(&mut core, &user, None, *code);
-            return Ok(Reply::Failure { message: message.clone(), code: *code, id: -1 }.encode());
+            return Ok(Reply::Failure {
+                message: message.clone(),
+                code: *code,
+                id: -1,
+            }
+            .encode());
         }
         if let Verdict::BreakBefore(broken) = verdict {
             record(&mut core, &user, None, -1);
@@ -92,10 +107,14 @@ impl Sandbox {
     /// # Errors
     /// The cloud refused, or a fault broke the connection (code -2).
     pub fn ask(&self, session: &str, method: &str, params: &[Value]) -> Result<Value, CallError> {
-        let params: Vec<Value> = std::iter::once(session.into()).chain(params.iter().cloned()).collect();
+        let params: Vec<Value> = std::iter::once(session.into())
+            .chain(params.iter().cloned())
+            .collect();
         let failure = |code, message: String| CallError { code, message };
         let body = xmlrpc::encode_call(method, &params).map_err(|error| failure(0, error.to_string()))?;
-        let answer = self.exchange(&body).map_err(|broken| failure(-2, broken.to_string()))?;
+        let answer = self
+            .exchange(&body)
+            .map_err(|broken| failure(-2, broken.to_string()))?;
         match xmlrpc::decode_response(&answer) {
             Ok(xmlrpc::Response::Success { value }) => Ok(value),
             Ok(xmlrpc::Response::Failure { message, code, .. }) => Err(failure(code, message)),
@@ -204,7 +223,12 @@ impl Sandbox {
                     guests.vm_changed(&facts, &mut inside);
                     None
                 }
-                Notice::Exec { facts, command, stdin, serial } => {
+                Notice::Exec {
+                    facts,
+                    command,
+                    stdin,
+                    serial,
+                } => {
                     let result = guests.exec(&facts, &command, &stdin, &mut inside);
                     Some((facts.id, serial, result))
                 }
@@ -224,7 +248,12 @@ impl Sandbox {
 
 fn next_wake(core: &Core) -> Option<u64> {
     let guests = core.guests.as_ref().and_then(|guests| guests.next_wake());
-    core.agenda.next().into_iter().chain(guests).min().map(|wake| wake.max(core.now))
+    core.agenda
+        .next()
+        .into_iter()
+        .chain(guests)
+        .min()
+        .map(|wake| wake.max(core.now))
 }
 
 /// The cloud as software in a VM sees it.
@@ -236,7 +265,9 @@ impl Cloud for Inside<'_> {
     }
 
     fn call(&mut self, session: &str, method: &str, params: &[Value]) -> Result<Value, CallError> {
-        let params: Vec<Value> = std::iter::once(session.into()).chain(params.iter().cloned()).collect();
+        let params: Vec<Value> = std::iter::once(session.into())
+            .chain(params.iter().cloned())
+            .collect();
         let (reply, _) = self.0.lock().perform(method, &params);
         match reply {
             Reply::Success(value) => Ok(value),

@@ -98,17 +98,19 @@ impl SchedAction {
             name.clone_into(&mut self.action);
         }
         if let Some(text) = value("TIME") {
-            self.time =
-                time(text).ok_or_else(|| format!("Unable to parse the time value or value is empty: {text}"))?;
+            self.time = time(text)
+                .ok_or_else(|| format!("Unable to parse the time value or value is empty: {text}"))?;
             self.done = None;
         }
         if let Some(text) = value("WARNING") {
             self.warning = time(text).ok_or_else(|| format!("Unable to parse the warning value: {text}"))?;
         }
         if let Some(text) = value("REPEAT") {
-            self.repeat = text.parse().ok().filter(|number| (-1..=3).contains(number)).ok_or_else(|| {
-                format!("Wrong REPEAT value: {text}")
-            })?;
+            self.repeat = text
+                .parse()
+                .ok()
+                .filter(|number| (-1..=3).contains(number))
+                .ok_or_else(|| format!("Wrong REPEAT value: {text}"))?;
             let days = value("DAYS").ok_or("Repeat set, but DAYS are empty")?;
             days.clone_into(&mut self.days);
             if self.repeat == 3 {
@@ -231,14 +233,21 @@ fn own(core: &Core, ctx: &Context, args: &Args<'_>) -> Result<(u32, u32), Failur
     let id = u32::try_from(args.int(1)).ok();
     let owned = id.filter(|id| core.vms.get(vm).is_some_and(|vm| vm.sched_actions.contains(id)));
     let missing = || {
-        Failure::action(format!("Virtual Machine {vm} doesn't own Scheduled Action {}", args.int(1)))
+        Failure::action(format!(
+            "Virtual Machine {vm} doesn't own Scheduled Action {}",
+            args.int(1)
+        ))
     };
     Ok((vm, owned.ok_or_else(missing)?))
 }
 
 impl Core {
     fn show_sched_actions(&mut self, vm: u32) {
-        let ids: Vec<u32> = self.vms.get(vm).map(|vm| vm.sched_actions.iter().copied().collect()).unwrap_or_default();
+        let ids: Vec<u32> = self
+            .vms
+            .get(vm)
+            .map(|vm| vm.sched_actions.iter().copied().collect())
+            .unwrap_or_default();
         let mut xml = Xml::new();
         for action in ids.iter().filter_map(|id| self.sched_actions.get(*id)) {
             action.write(&mut xml);
@@ -250,7 +259,12 @@ impl Core {
 
     /// Plans the executor's next turn if there is anything to do. Turns come at multiples of their period.
     fn plan_sched_actions(&mut self) {
-        let Some(first) = self.sched_actions.values().filter(|action| action.is_open()).map(|action| action.time).min()
+        let Some(first) = self
+            .sched_actions
+            .values()
+            .filter(|action| action.is_open())
+            .map(|action| action.time)
+            .min()
         else {
             return;
         };
@@ -265,14 +279,22 @@ impl Core {
         let now = self.now;
         let mut seen = Vec::new();
         for id in self.sched_actions.ids() {
-            let Some(action) = self.sched_actions.get(id).filter(|action| action.is_due(now)) else { continue };
+            let Some(action) = self.sched_actions.get(id).filter(|action| action.is_due(now)) else {
+                continue;
+            };
             let (vm, name) = (action.vm, action.action.clone());
             if seen.contains(&vm) {
                 continue;
             }
             seen.push(vm);
-            let Some(caller) = self.caller_for(0) else { continue };
-            let ctx = Context { caller, kind: ObjectKind::Vm, extra: String::new() };
+            let Some(caller) = self.caller_for(0) else {
+                continue;
+            };
+            let ctx = Context {
+                caller,
+                kind: ObjectKind::Vm,
+                extra: String::new(),
+            };
             let message = match self.act(&name, vm, &ctx) {
                 Ok(()) => None,
                 Err(vms::Refused::State(cause)) => Some(cause),

@@ -15,7 +15,11 @@ use crate::xml::{self, Xml};
 /// Reads a template of either syntax, with oned's words for what it can't read.
 pub(crate) fn parse(text: &str) -> Result<Template, String> {
     Template::parse(text).map_err(|_| {
-        let what = if text.starts_with('<') { "Parse error: XML Template malformed." } else { "Parse error." };
+        let what = if text.starts_with('<') {
+            "Parse error: XML Template malformed."
+        } else {
+            "Parse error."
+        };
         what.to_owned()
     })
 }
@@ -93,7 +97,9 @@ pub(crate) fn info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outco
     };
     core.need(&ctx.caller, Operation::UseNoLock, ctx.kind, id)?;
     let object = core.existing(ctx.kind, id)?;
-    Ok(core.full_xml(ctx.kind, object, args.flag(1) && ctx.caller.is_admin()).into())
+    Ok(core
+        .full_xml(ctx.kind, object, args.flag(1) && ctx.caller.is_admin())
+        .into())
 }
 
 impl Core {
@@ -138,10 +144,13 @@ pub(crate) fn update(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
     } else {
         template = new;
     }
-    core.after_update(ctx.kind, id, &mut template, &old).map_err(refuse)?;
+    core.after_update(ctx.kind, id, &mut template, &old)
+        .map_err(refuse)?;
     // oned ignores that the row could not be written: success, and the old row stays.
     if xml::is_storable(&template)
-        && let Some(object) = u32::try_from(id).ok().and_then(|id| core.object_mut(ctx.kind, id))
+        && let Some(object) = u32::try_from(id)
+            .ok()
+            .and_then(|id| core.object_mut(ctx.kind, id))
     {
         *object.template_mut() = template;
     }
@@ -163,7 +172,10 @@ pub(crate) fn rename(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
         )));
     }
     check_name(name).map_err(Failure::action)?;
-    if let Some(object) = u32::try_from(id).ok().and_then(|id| core.object_mut(ctx.kind, id)) {
+    if let Some(object) = u32::try_from(id)
+        .ok()
+        .and_then(|id| core.object_mut(ctx.kind, id))
+    {
         name.clone_into(&mut object.meta_mut().name);
     }
     core.after_rename(ctx.kind, id);
@@ -213,7 +225,11 @@ pub(crate) fn chown(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
     core.check_chown_quota(ctx.kind, object_id, new_uid, new_gid)?;
     core.give(ctx.kind, object_id, new_uid, new_gid);
     if ctx.kind == ObjectKind::VRouter {
-        let vms = core.vrouters.get(object_id).map(|router| router.vms.clone()).unwrap_or_default();
+        let vms = core
+            .vrouters
+            .get(object_id)
+            .map(|router| router.vms.clone())
+            .unwrap_or_default();
         for vm in vms {
             core.check_chown_quota(ObjectKind::Vm, vm, new_uid, new_gid)?;
             core.give(ObjectKind::Vm, vm, new_uid, new_gid);
@@ -224,9 +240,15 @@ pub(crate) fn chown(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
 
 impl Core {
     fn give(&mut self, kind: ObjectKind, id: u32, uid: Option<u32>, gid: Option<u32>) {
-        let uname = uid.and_then(|uid| self.users.get(uid)).map(|user| user.meta.name.clone());
-        let gname = gid.and_then(|gid| self.groups.get(gid)).map(|group| group.meta.name.clone());
-        let Some(object) = self.object_mut(kind, id) else { return };
+        let uname = uid
+            .and_then(|uid| self.users.get(uid))
+            .map(|user| user.meta.name.clone());
+        let gname = gid
+            .and_then(|gid| self.groups.get(gid))
+            .map(|group| group.meta.name.clone());
+        let Some(object) = self.object_mut(kind, id) else {
+            return;
+        };
         let meta = object.meta_mut();
         if let (Some(uid), Some(uname)) = (uid, uname) {
             (meta.uid, meta.uname) = (uid, uname);
@@ -257,7 +279,11 @@ pub(crate) fn chmod(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
             admin |= index % 3 == 2 && new.0[index] != old.0[index];
         }
     }
-    let operation = if admin { Operation::Admin } else { Operation::Manage };
+    let operation = if admin {
+        Operation::Admin
+    } else {
+        Operation::Manage
+    };
     core.authorize(&ctx.caller, operation, &target(ctx.kind, object))?;
     let object_id = object.meta().id;
     if let Some(object) = core.object_mut(ctx.kind, object_id) {
@@ -285,7 +311,12 @@ pub(crate) fn lock(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outco
             return Err(Failure::action("Error trying to lock the resource."));
         }
     }
-    let lock = Lock { level, owner: ctx.caller.uid, time: core.now, request_id: ctx.caller.request_id };
+    let lock = Lock {
+        level,
+        owner: ctx.caller.uid,
+        time: core.now,
+        request_id: ctx.caller.request_id,
+    };
     let object_id = meta.id;
     if let Some(object) = core.object_mut(ctx.kind, object_id) {
         object.meta_mut().lock = Some(lock);
@@ -353,7 +384,11 @@ pub(crate) fn pool_info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> 
         ObjectKind::Cluster | ObjectKind::Host | ObjectKind::Group | ObjectKind::Datastore
     );
     let filter = if has_filter { args.int_or(0, -2) } else { -2 };
-    let range = if has_filter { (args.int_or(1, -1), args.int_or(2, -1)) } else { (-1, -1) };
+    let range = if has_filter {
+        (args.int_or(1, -1), args.int_or(2, -1))
+    } else {
+        (-1, -1)
+    };
     let ids = core.listed(ctx.kind, &ctx.caller, filter, range, |_| true)?;
     let mut xml = Xml::new();
     xml.open(root);
@@ -393,15 +428,17 @@ impl Core {
             uid => i64::from(meta.uid) == uid,
         };
         let shown = self.ids(kind).into_iter().filter(|id| keep(*id)).filter(|id| {
-            self.object(kind, *id).is_some_and(|object| {
-                fits(object.meta()) && self.is_visible(caller, &target(kind, object))
-            })
+            self.object(kind, *id)
+                .is_some_and(|object| fits(object.meta()) && self.is_visible(caller, &target(kind, object)))
         });
         Ok(match (start, end) {
             (first, last) if last < -1 => {
                 // An offset and the size of a page.
                 let offset = usize::try_from(first).unwrap_or(0);
-                shown.skip(offset).take(usize::try_from(-last).unwrap_or(0)).collect()
+                shown
+                    .skip(offset)
+                    .take(usize::try_from(-last).unwrap_or(0))
+                    .collect()
             }
             (first, last) => shown
                 .filter(|id| first < 0 || i64::from(*id) >= first)

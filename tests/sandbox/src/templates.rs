@@ -57,14 +57,20 @@ impl VmTemplate {
 
     /// Whether only routers may be made of it.
     pub(crate) fn is_router(&self) -> bool {
-        self.template.get("VROUTER").is_some_and(|text| text.eq_ignore_ascii_case("YES"))
+        self.template
+            .get("VROUTER")
+            .is_some_and(|text| text.eq_ignore_ascii_case("YES"))
     }
 }
 
 /// `one.template.allocate`: template.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let template = parse(args.text(0)).map_err(Failure::internal)?;
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::Template, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::Template, &ctx.caller),
+    )?;
     let id = core.add_template(&ctx.caller.clone(), template)?;
     ctx.extra = core.templates.get(id).map(Object::to_xml).unwrap_or_default();
     done(id)
@@ -77,7 +83,10 @@ pub(crate) fn clone(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
     let mut request = Request::new(core, &ctx.caller);
     request
         .need(Operation::Use, &target(ObjectKind::Template, source))
-        .need(Operation::Create, &Target::new_of(ObjectKind::Template, &ctx.caller));
+        .need(
+            Operation::Create,
+            &Target::new_of(ObjectKind::Template, &ctx.caller),
+        );
     request.finish()?;
     template.set("NAME", args.text(1));
     let id = core.add_template(&ctx.caller.clone(), template)?;
@@ -93,9 +102,16 @@ pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
 
 /// `one.template.info`: id, extended by what images and networks say, decrypted.
 pub(crate) fn info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
-    core.need(&ctx.caller, Operation::UseNoLock, ObjectKind::Template, args.int(0))?;
+    core.need(
+        &ctx.caller,
+        Operation::UseNoLock,
+        ObjectKind::Template,
+        args.int(0),
+    )?;
     let id = core.existing(ObjectKind::Template, args.int(0))?.meta().id;
-    let Some(found) = core.templates.get(id) else { return Err(Failure::no_exists(i64::from(id))) };
+    let Some(found) = core.templates.get(id) else {
+        return Err(Failure::no_exists(i64::from(id)));
+    };
     if !args.flag(1) {
         return Ok(found.to_xml().into());
     }
@@ -134,14 +150,26 @@ impl Core {
         let name = template.get("NAME").unwrap_or("").to_owned();
         template.remove("NAME");
         let id = self.templates.take_id();
-        let name = if name.is_empty() { format!("template-{id}") } else { name };
+        let name = if name.is_empty() {
+            format!("template-{id}")
+        } else {
+            name
+        };
         shared::check_name(&name).map_err(Failure::internal)?;
-        self.check_unique(ObjectKind::Template, &name, caller.uid).map_err(Failure::internal)?;
+        self.check_unique(ObjectKind::Template, &name, caller.uid)
+            .map_err(Failure::internal)?;
         if !xml::is_storable(&template) {
             return Err(Failure::internal("Error transforming the Template to XML."));
         }
         let meta = self.new_meta(caller, id, name);
-        self.templates.insert(id, VmTemplate { meta, template, registered: self.now });
+        self.templates.insert(
+            id,
+            VmTemplate {
+                meta,
+                template,
+                registered: self.now,
+            },
+        );
         Ok(id)
     }
 
@@ -155,7 +183,9 @@ impl Core {
         more: &str,
         forced: Option<&Template>,
     ) -> Result<u32, Failure> {
-        let Some(found) = self.templates.get(id) else { return Err(Failure::no_exists(i64::from(id))) };
+        let Some(found) = self.templates.get(id) else {
+            return Err(Failure::no_exists(i64::from(id)));
+        };
         let (mut template, template_name) = (found.template.clone(), found.meta.name.clone());
         let mut attributes = parse(more).map_err(Failure::internal)?;
         if !attributes.is_empty() {

@@ -19,8 +19,11 @@ impl Core {
             ObjectKind::VRouter => {
                 // NICs are changed by attaching and detaching only.
                 template.remove("NIC");
-                let nics: Vec<Attribute> =
-                    old.iter().filter(|attribute| attribute.name == "NIC").cloned().collect();
+                let nics: Vec<Attribute> = old
+                    .iter()
+                    .filter(|attribute| attribute.name == "NIC")
+                    .cloned()
+                    .collect();
                 template.extend(nics);
             }
             ObjectKind::Hook => {
@@ -39,13 +42,21 @@ impl Core {
         let Ok(id) = u32::try_from(id) else { return };
         match kind {
             ObjectKind::Datastore => {
-                let Some(name) = self.datastores.get(id).map(|datastore| datastore.meta.name.clone()) else { return };
+                let Some(name) = self
+                    .datastores
+                    .get(id)
+                    .map(|datastore| datastore.meta.name.clone())
+                else {
+                    return;
+                };
                 for image in self.images.values_mut().filter(|image| image.datastore == id) {
                     image.datastore_name.clone_from(&name);
                 }
             }
             ObjectKind::Cluster => {
-                let Some(name) = self.clusters.get(id).map(|cluster| cluster.meta.name.clone()) else { return };
+                let Some(name) = self.clusters.get(id).map(|cluster| cluster.meta.name.clone()) else {
+                    return;
+                };
                 for host in self.hosts.values_mut().filter(|host| host.cluster == id) {
                     host.cluster_name.clone_from(&name);
                 }

@@ -81,7 +81,10 @@ impl User {
         for (text, token) in &self.tokens {
             xml.open("LOGIN_TOKEN");
             xml.field("TOKEN", text);
-            xml.field("EXPIRATION_TIME", token.expires.map_or("-1".into(), |time| time.to_string()));
+            xml.field(
+                "EXPIRATION_TIME",
+                token.expires.map_or("-1".into(), |time| time.to_string()),
+            );
             xml.field("EGID", token.group.map_or("-1".into(), |gid| gid.to_string()));
             xml.close("LOGIN_TOKEN");
         }
@@ -96,7 +99,11 @@ impl Core {
     /// Makes a user in a group. Its id.
     pub(crate) fn insert_user(&mut self, name: &str, password: &str, driver: &str, gid: u32) -> u32 {
         let id = self.users.take_id();
-        let gname = self.groups.get(gid).map(|group| group.meta.name.clone()).unwrap_or_default();
+        let gname = self
+            .groups
+            .get(gid)
+            .map(|group| group.meta.name.clone())
+            .unwrap_or_default();
         let mut template = Template::new();
         template.set("TOKEN_PASSWORD", self.rng.hex(64));
         let meta = Meta {
@@ -113,7 +120,11 @@ impl Core {
             meta,
             groups: BTreeSet::from([gid]),
             password: digest(password),
-            driver: if driver.is_empty() { "core".into() } else { driver.into() },
+            driver: if driver.is_empty() {
+                "core".into()
+            } else {
+                driver.into()
+            },
             enabled: true,
             tokens: BTreeMap::new(),
             template,
@@ -134,7 +145,11 @@ impl Core {
     pub(crate) fn authenticate(&mut self, session: &str) -> Option<Caller> {
         let (name, secret) = session.split_once(':')?;
         let user = self.user_named(name).filter(|user| user.enabled)?;
-        if user.driver == "server_cipher" { self.server_session(user.meta.id, secret) } else { self.own_session(user.meta.id, secret) }
+        if user.driver == "server_cipher" {
+            self.server_session(user.meta.id, secret)
+        } else {
+            self.own_session(user.meta.id, secret)
+        }
     }
 
     /// A password or a login token.
@@ -153,7 +168,9 @@ impl Core {
                 user.tokens.remove(secret);
                 None
             }
-            None => (user.driver == "core" && user.password == digest(secret)).then(|| self.caller(id, None))?,
+            None => {
+                (user.driver == "core" && user.password == digest(secret)).then(|| self.caller(id, None))?
+            }
         }
     }
 
@@ -177,12 +194,19 @@ impl Core {
         let request_id = i64::try_from(self.rng.below(10_000)).unwrap_or(0);
         let user = self.users.get(id)?;
         let gid = group.unwrap_or(user.meta.gid);
-        let umask = user.template.get("UMASK").and_then(|text| u32::from_str_radix(text, 8).ok());
+        let umask = user
+            .template
+            .get("UMASK")
+            .and_then(|text| u32::from_str_radix(text, 8).ok());
         Some(Caller {
             uid: id,
             gid,
             uname: user.meta.name.clone(),
-            gname: self.groups.get(gid).map(|group| group.meta.name.clone()).unwrap_or_default(),
+            gname: self
+                .groups
+                .get(gid)
+                .map(|group| group.meta.name.clone())
+                .unwrap_or_default(),
             groups: group.map_or_else(|| user.groups.clone(), |gid| BTreeSet::from([gid])),
             umask: umask.unwrap_or(0o177),
             request_id,
@@ -195,7 +219,9 @@ impl Core {
     }
 
     pub(crate) fn user_xml(&self, id: u32) -> String {
-        let Some(user) = self.users.get(id) else { return String::new() };
+        let Some(user) = self.users.get(id) else {
+            return String::new();
+        };
         let mut xml = Xml::new();
         xml.open("USER");
         user.write_body(&mut xml);
@@ -214,7 +240,10 @@ fn write_default_quotas(xml: &mut Xml, name: &str) {
 
 /// The hash that oned keeps of a password.
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Decrypts a token of the driver `server_cipher` and returns when it ends. `None` if it is not the server's. The hash
@@ -242,7 +271,8 @@ impl Core {
     /// A session by which a server speaks for a user.
     pub(crate) fn delegated_session(&self, target: &str) -> String {
         let server = self.user_named("serveradmin");
-        let token = server.and_then(|server| server_token(&server.password, &server.meta.name, target, self.now + 60));
+        let token = server
+            .and_then(|server| server_token(&server.password, &server.meta.name, target, self.now + 60));
         format!("serveradmin:{target}:{}", token.unwrap_or_default())
     }
 }
@@ -256,7 +286,9 @@ pub(crate) fn login(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
     core.need(&ctx.caller, Operation::Manage, ObjectKind::User, i64::from(id))?;
     let generated = core.rng.hex(64);
     let (now, admin) = (core.now, ctx.caller.is_admin());
-    let Some(user) = core.users.get_mut(id) else { return Err(Failure::no_exists(i64::from(id))) };
+    let Some(user) = core.users.get_mut(id) else {
+        return Err(Failure::no_exists(i64::from(id)));
+    };
     if seconds == 0 {
         if text.is_empty() {
             user.tokens.clear();
@@ -276,21 +308,34 @@ pub(crate) fn login(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
         return Err(Failure::rpc_api("EGID is not in user group list"));
     }
     if group.is_none() && user.groups != ctx.caller.groups {
-        return Err(Failure::rpc_api("Cannot create a full token with a specific group token"));
+        return Err(Failure::rpc_api(
+            "Cannot create a full token with a specific group token",
+        ));
     }
-    user.tokens.retain(|_, token| token.expires.is_none_or(|time| now <= time));
+    user.tokens
+        .retain(|_, token| token.expires.is_none_or(|time| now <= time));
     if user.tokens.len() >= MAX_TOKENS {
         return Err(Failure::rpc_api("Max number of tokens limit reached."));
     }
-    let text = if text.is_empty() { generated } else { text.to_owned() };
+    let text = if text.is_empty() {
+        generated
+    } else {
+        text.to_owned()
+    };
     let expires = u64::try_from(seconds).ok().map(|seconds| now + seconds);
-    user.tokens.entry(text.clone()).or_insert(LoginToken { expires, group });
+    user.tokens
+        .entry(text.clone())
+        .or_insert(LoginToken { expires, group });
     Ok(text.into())
 }
 
 /// `one.user.allocate`: name, password, driver, groups.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::User, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::User, &ctx.caller),
+    )?;
     let (name, password, driver) = (args.text(0), args.text(1), args.text(2));
     if password.is_empty() {
         return Err(Failure::internal("Invalid password, it cannot be empty."));
@@ -299,12 +344,18 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     if name.contains([' ', ':']) {
         return Err(Failure::internal("Invalid NAME, char ' ' is not allowed."));
     }
-    core.check_unique(ObjectKind::User, name, 0).map_err(Failure::internal)?;
+    core.check_unique(ObjectKind::User, name, 0)
+        .map_err(Failure::internal)?;
     let groups = args.ints(3);
     let gid = groups.first().copied().unwrap_or(1);
-    let gid = u32::try_from(gid).ok().filter(|gid| core.groups.get(*gid).is_some());
+    let gid = u32::try_from(gid)
+        .ok()
+        .filter(|gid| core.groups.get(*gid).is_some());
     let Some(gid) = gid else {
-        return Err(Failure::no_exists_of(ObjectKind::Group, groups.first().copied().unwrap_or(-1)));
+        return Err(Failure::no_exists_of(
+            ObjectKind::Group,
+            groups.first().copied().unwrap_or(-1),
+        ));
     };
     let id = core.insert_user(name, password, driver, gid);
     for gid in groups.iter().skip(1).filter_map(|gid| u32::try_from(*gid).ok()) {
@@ -385,7 +436,11 @@ pub(crate) fn delete_group(core: &mut Core, ctx: &mut Context, args: &Args<'_>) 
 /// See [`add_group`].
 pub(crate) fn change_group(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let (id, gid) = membership(core, ctx, args)?;
-    let gname = core.groups.get(gid).map(|group| group.meta.name.clone()).unwrap_or_default();
+    let gname = core
+        .groups
+        .get(gid)
+        .map(|group| group.meta.name.clone())
+        .unwrap_or_default();
     let mut old = None;
     if let Some(user) = core.users.get_mut(id) {
         old = Some(user.meta.gid);
@@ -406,8 +461,9 @@ fn membership(core: &Core, ctx: &Context, args: &Args<'_>) -> Result<(u32, u32),
     let id = args.id(0)?;
     let gid = args.int(1);
     let user = core.existing(ObjectKind::User, i64::from(id))?;
-    let group =
-        core.existing(ObjectKind::Group, gid).map_err(|_| Failure::no_exists_of(ObjectKind::Group, gid))?;
+    let group = core
+        .existing(ObjectKind::Group, gid)
+        .map_err(|_| Failure::no_exists_of(ObjectKind::Group, gid))?;
     let mut request = Request::new(core, &ctx.caller);
     request
         .need(Operation::Manage, &shared::target(ObjectKind::User, user))
@@ -457,7 +513,8 @@ mod tests {
         let secret = core.config.server_secret.clone();
         let alice = core.insert_user("alice", "alicepw", "core", 1);
         let now = core.now;
-        let token = |secret: &str, expiry| server_token(&digest(secret), "serveradmin", "alice", expiry).unwrap();
+        let token =
+            |secret: &str, expiry| server_token(&digest(secret), "serveradmin", "alice", expiry).unwrap();
         let old = token(&secret, now);
         let other = token("wrong", now + 60);
         let token = token(&secret, now + 60);
@@ -469,9 +526,17 @@ mod tests {
         // The user inside the token is not compared.
         assert_eq!(who(&format!("serveradmin:oneadmin:{token}")), Some((0, 0)));
         for bad in [
-            "alice", "alice:", "alice:wrong", "nobody:x", "", "serveradmin:server-secret", "serveradmin:alice:x:y:z",
-            &format!("serveradmin:nobody:{token}"), &format!("serveradmin:alice:{old}"),
-            &format!("serveradmin:alice:{other}"), "serveradmin:alice:!!",
+            "alice",
+            "alice:",
+            "alice:wrong",
+            "nobody:x",
+            "",
+            "serveradmin:server-secret",
+            "serveradmin:alice:x:y:z",
+            &format!("serveradmin:nobody:{token}"),
+            &format!("serveradmin:alice:{old}"),
+            &format!("serveradmin:alice:{other}"),
+            "serveradmin:alice:!!",
         ] {
             assert_eq!(who(bad), None, "{bad}");
         }
@@ -482,7 +547,12 @@ mod tests {
         let mut core = Core::bare();
         core.insert_user("alice", "alicepw", "core", 1);
         let login = |core: &mut Core, token: &str, seconds: i64| {
-            let params = ["alice:alicepw".into(), "alice".into(), token.into(), seconds.into()];
+            let params = [
+                "alice:alicepw".into(),
+                "alice".into(),
+                token.into(),
+                seconds.into(),
+            ];
             core.perform("one.user.login", &params).0
         };
         let mut own = |core: &mut Core, token: &str, seconds| match login(core, token, seconds) {

@@ -74,10 +74,15 @@ impl Object for VmGroup {
 /// `one.vmgroup.allocate`: template.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let mut template = parse(args.text(0)).map_err(Failure::internal)?;
-    core.authorize(&ctx.caller, Operation::Create, &Target::new_of(ObjectKind::VmGroup, &ctx.caller))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Create,
+        &Target::new_of(ObjectKind::VmGroup, &ctx.caller),
+    )?;
     let name = template.get("NAME").unwrap_or("").to_owned();
     shared::check_name(&name).map_err(Failure::internal)?;
-    core.check_unique(ObjectKind::VmGroup, &name, ctx.caller.uid).map_err(Failure::internal)?;
+    core.check_unique(ObjectKind::VmGroup, &name, ctx.caller.uid)
+        .map_err(Failure::internal)?;
     let roles = template.get_vectors("ROLE").map(|pairs| Role {
         name: vector_value(pairs, "NAME").unwrap_or("").to_owned(),
         vms: BTreeSet::new(),
@@ -88,7 +93,14 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     template.remove("ROLE");
     let id = core.vmgroups.take_id();
     let meta = core.new_meta(&ctx.caller, id, name);
-    core.vmgroups.insert(id, VmGroup { meta, roles, template });
+    core.vmgroups.insert(
+        id,
+        VmGroup {
+            meta,
+            roles,
+            template,
+        },
+    );
     ctx.extra = core.vmgroups.get(id).map(Object::to_xml).unwrap_or_default();
     done(id)
 }
@@ -96,8 +108,14 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 /// `one.vmgroup.delete`.
 pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = shared::before_delete(core, ctx, args)?;
-    if core.vmgroups.get(id).is_some_and(|group| group.roles.iter().any(|role| !role.vms.is_empty())) {
-        return Err(Failure::action("Cannot delete vm group. The VM group has VMs running"));
+    if core
+        .vmgroups
+        .get(id)
+        .is_some_and(|group| group.roles.iter().any(|role| !role.vms.is_empty()))
+    {
+        return Err(Failure::action(
+            "Cannot delete vm group. The VM group has VMs running",
+        ));
     }
     core.vmgroups.remove(id);
     done(id)

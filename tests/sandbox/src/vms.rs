@@ -101,12 +101,18 @@ impl Vm {
     /// Addresses of the NICs, in order.
     pub fn addresses(&self) -> Vec<String> {
         let nics = self.template.get_vectors("NIC");
-        nics.filter_map(|nic| vector_value(nic, "IP")).map(str::to_owned).collect()
+        nics.filter_map(|nic| vector_value(nic, "IP"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The name of what it does: the LCM state of an active VM, the state of any other.
     pub fn state_name(&self) -> &'static str {
-        if self.state == VmState::Active { self.lcm_state.name() } else { self.state.name() }
+        if self.state == VmState::Active {
+            self.lcm_state.name()
+        } else {
+            self.state.name()
+        }
     }
 
     /// Whether it runs.
@@ -125,7 +131,12 @@ impl Vm {
 
     /// Hundredths of a CPU and KiB of memory.
     pub(crate) fn capacity(&self) -> (u64, u64) {
-        let number = |name: &str| self.template.get(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+        let number = |name: &str| {
+            self.template
+                .get(name)
+                .and_then(|text| text.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
         (rounded(number("CPU") * 100.0), rounded(number("MEMORY") * 1024.0))
     }
 
@@ -142,16 +153,27 @@ impl Vm {
     pub(crate) fn running_usage(&self) -> Usage {
         let mut usage = usage_of(&self.template);
         usage.vm.retain(|(name, _)| name.starts_with("RUNNING_"));
-        Usage { vm: usage.vm, ..Usage::default() }
+        Usage {
+            vm: usage.vm,
+            ..Usage::default()
+        }
     }
 }
 
 /// What a VM of that template takes of quotas.
 pub(crate) fn usage_of(template: &Template) -> Usage {
-    let number = |name: &str| template.get(name).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let number = |name: &str| {
+        template
+            .get(name)
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     let ids = |vector: &str, key: &str| -> Vec<u32> {
         let pairs = template.get_vectors(vector);
-        pairs.filter_map(|pairs| vector_value(pairs, key)).filter_map(|text| text.parse().ok()).collect()
+        pairs
+            .filter_map(|pairs| vector_value(pairs, key))
+            .filter_map(|text| text.parse().ok())
+            .collect()
     };
     let (cpu, memory) = (number("CPU"), number("MEMORY"));
     let devices = template.get_vectors("PCI").count();

@@ -88,7 +88,10 @@ impl Vnet {
         }
         xml.field("VLAN_ID_AUTOMATIC", 0);
         xml.field("OUTER_VLAN_ID_AUTOMATIC", 0);
-        xml.field("USED_LEASES", self.ranges.iter().map(AddressRange::used).sum::<usize>());
+        xml.field(
+            "USED_LEASES",
+            self.ranges.iter().map(AddressRange::used).sum::<usize>(),
+        );
         xml.ids("VROUTERS", &self.vrouters);
         xml.ids("UPDATED_VMS", &self.vms);
         xml.ids("OUTDATED_VMS", []);
@@ -134,10 +137,16 @@ impl Vnet {
 
 impl Core {
     /// Makes a network. Its id.
-    pub(crate) fn insert_vnet(&mut self, caller: &Caller, mut template: Template, clusters: Vec<u32>) -> Result<u32, Failure> {
+    pub(crate) fn insert_vnet(
+        &mut self,
+        caller: &Caller,
+        mut template: Template,
+        clusters: Vec<u32>,
+    ) -> Result<u32, Failure> {
         let name = template.get("NAME").unwrap_or("").to_owned();
         shared::check_name(&name).map_err(Failure::internal)?;
-        self.check_unique(ObjectKind::Net, &name, caller.uid).map_err(Failure::internal)?;
+        self.check_unique(ObjectKind::Net, &name, caller.uid)
+            .map_err(Failure::internal)?;
         let id = self.vnets.take_id();
         let ranges: Vec<Vec<(String, String)>> = template.get_vectors("AR").map(<[_]>::to_vec).collect();
         for known in ["NAME", "AR"] {
@@ -189,7 +198,9 @@ impl Core {
 
     /// The network as a pool shows it: leases as the database keeps them.
     pub(crate) fn vnet_pool_xml(&self, id: u32) -> String {
-        let Some(vnet) = self.vnets.get(id) else { return String::new() };
+        let Some(vnet) = self.vnets.get(id) else {
+            return String::new();
+        };
         let mut xml = Xml::new();
         vnet.write_with(&mut xml, AddressRange::write_stored);
         xml.into_string()
@@ -209,7 +220,10 @@ impl Core {
             parent.release(Holder::Vnet(id));
             freed = before - parent.ranges.iter().map(AddressRange::used).sum::<usize>();
         }
-        let usage = Usage { networks: vec![parent_id; freed], ..Usage::default() };
+        let usage = Usage {
+            networks: vec![parent_id; freed],
+            ..Usage::default()
+        };
         self.discharge(vnet.meta.uid, vnet.meta.gid, &usage);
     }
 }
@@ -219,9 +233,12 @@ pub(crate) fn info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outco
     let id = args.int(0);
     core.need(&ctx.caller, Operation::UseNoLock, ObjectKind::Net, id)?;
     let id = core.existing(ObjectKind::Net, id)?.meta().id;
-    let Some(vnet) = core.vnets.get(id) else { return Err(Failure::no_exists(i64::from(id))) };
+    let Some(vnet) = core.vnets.get(id) else {
+        return Err(Failure::no_exists(i64::from(id)));
+    };
     let shows = |kind, id: u32| {
-        core.object(kind, id).is_some_and(|object| core.is_visible(&ctx.caller, &target(kind, object)))
+        core.object(kind, id)
+            .is_some_and(|object| core.is_visible(&ctx.caller, &target(kind, object)))
     };
     let may_see = |holder: Holder| match holder {
         Holder::Held => ctx.caller.is_admin() || vnet.meta.uid == ctx.caller.uid,
@@ -258,7 +275,10 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
 /// `one.vn.delete`.
 pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = shared::before_delete(core, ctx, args)?;
-    let used: usize = core.vnets.get(id).map_or(0, |vnet| vnet.ranges.iter().map(AddressRange::used).sum());
+    let used: usize = core
+        .vnets
+        .get(id)
+        .map_or(0, |vnet| vnet.ranges.iter().map(AddressRange::used).sum());
     if used > 0 {
         return Err(Failure::action(
             "Cannot delete virtual network. Can not remove a virtual network with leases in use",
@@ -278,14 +298,24 @@ pub(crate) fn hold(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outco
             .filter(|range| address.range.is_none_or(|id| id == range.id))
             .any(|range| range.take_at(&address.text, Holder::Held).is_some())
     });
-    if held { done(id) } else { Err(Failure::internal("Address is not part of the address range or in use.")) }
+    if held {
+        done(id)
+    } else {
+        Err(Failure::internal(
+            "Address is not part of the address range or in use.",
+        ))
+    }
 }
 
 /// See [`hold`].
 pub(crate) fn release(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let (id, address) = lease(core, ctx, args)?;
     if let Some(vnet) = core.vnets.get_mut(id) {
-        for range in vnet.ranges.iter_mut().filter(|range| address.range.is_none_or(|id| id == range.id)) {
+        for range in vnet
+            .ranges
+            .iter_mut()
+            .filter(|range| address.range.is_none_or(|id| id == range.id))
+        {
             range.release_at(&address.text, Holder::Held);
         }
     }
@@ -304,7 +334,9 @@ fn lease(core: &Core, ctx: &Context, args: &Args<'_>) -> Result<(u32, LeaseAddre
     let Some(pairs) = template.get_vector("LEASES") else {
         return Err(Failure::internal("Empty lease description."));
     };
-    let mut given = ["MAC", "IP", "IP6"].into_iter().filter_map(|key| vector_value(pairs, key));
+    let mut given = ["MAC", "IP", "IP6"]
+        .into_iter()
+        .filter_map(|key| vector_value(pairs, key));
     let Some(text) = given.next() else {
         return Err(Failure::internal("Missing MAC, IP or IP6."));
     };
@@ -313,14 +345,23 @@ fn lease(core: &Core, ctx: &Context, args: &Args<'_>) -> Result<(u32, LeaseAddre
     }
     let range = vector_value(pairs, "AR_ID").and_then(|text| text.parse().ok());
     let id = core.existing(ObjectKind::Net, id)?.meta().id;
-    Ok((id, LeaseAddress { range, text: text.into() }))
+    Ok((
+        id,
+        LeaseAddress {
+            range,
+            text: text.into(),
+        },
+    ))
 }
 
 /// `one.vn.reserve`: id, template with SIZE, NAME or NETWORK_ID, AR_ID, IP.
 pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let template = parse(args.text(1)).map_err(Failure::action)?;
     let number = |name: &str| template.get(name).and_then(|text| text.parse::<i64>().ok());
-    let Some(size) = number("SIZE").and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0) else {
+    let Some(size) = number("SIZE")
+        .and_then(|size| u32::try_from(size).ok())
+        .filter(|size| *size > 0)
+    else {
         return Err(Failure::action("Reservation SIZE must be a greater than 0"));
     };
     let id = args.int(0);
@@ -334,7 +375,11 @@ pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
         }
         let into_id = core.existing(ObjectKind::Net, into)?.meta().id;
         match core.vnets.get(into_id).and_then(|vnet| vnet.parent) {
-            None => return Err(Failure::action("Cannot add reservations to a non-reservation VNET")),
+            None => {
+                return Err(Failure::action(
+                    "Cannot add reservations to a non-reservation VNET",
+                ));
+            }
             Some(parent) if i64::from(parent) != id => {
                 return Err(Failure::action(format!(
                     "New reservations for virtual network {into} have to be from network {parent}"
@@ -351,19 +396,31 @@ pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
     if range.is_some_and(|range| range < 0) {
         return Err(Failure::action("AR_ID must be equal or greater than 0"));
     }
-    let first = ["IP", "IP6", "MAC"].into_iter().find_map(|key| template.get(key)).map(str::to_owned);
+    let first = ["IP", "IP6", "MAC"]
+        .into_iter()
+        .find_map(|key| template.get(key))
+        .map(str::to_owned);
     if range.is_none() && first.is_some() {
-        return Err(Failure::action("AR_ID must be specified for IP/MAC based reservations"));
+        return Err(Failure::action(
+            "AR_ID must be specified for IP/MAC based reservations",
+        ));
     }
     let parent = core.existing(ObjectKind::Net, id)?;
     let parent_id = parent.meta().id;
-    if core.vnets.get(parent_id).is_some_and(|vnet| vnet.parent.is_some()) {
+    if core
+        .vnets
+        .get(parent_id)
+        .is_some_and(|vnet| vnet.parent.is_some())
+    {
         return Err(Failure::action("Cannot reserve addresses from a reserved VNET"));
     }
     let mut request = Request::new(core, &ctx.caller);
     request.need(Operation::Use, &target(ObjectKind::Net, parent));
     if let Some(into) = existing {
-        request.need(Operation::Manage, &target(ObjectKind::Net, core.existing(ObjectKind::Net, into)?));
+        request.need(
+            Operation::Manage,
+            &target(ObjectKind::Net, core.existing(ObjectKind::Net, into)?),
+        );
     }
     request.finish()?;
 
@@ -381,8 +438,14 @@ pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
             made
         }
     };
-    let owner = core.vnets.get(reservation).map_or((0, 0), |vnet| (vnet.meta.uid, vnet.meta.gid));
-    let usage = Usage { networks: vec![parent_id; size as usize], ..Usage::default() };
+    let owner = core
+        .vnets
+        .get(reservation)
+        .map_or((0, 0), |vnet| (vnet.meta.uid, vnet.meta.gid));
+    let usage = Usage {
+        networks: vec![parent_id; size as usize],
+        ..Usage::default()
+    };
     let undo = |core: &mut Core| {
         if existing.is_none() {
             core.remove_vnet(reservation);
@@ -404,7 +467,9 @@ pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
         core.discharge(owner.0, owner.1, &usage);
         undo(core);
         return Err(Failure::action(match range {
-            Some(range) => format!("Not enough free addresses in address range {range}, or it does not exist"),
+            Some(range) => {
+                format!("Not enough free addresses in address range {range}, or it does not exist")
+            }
             None => "Not enough free addresses in an address range".to_owned(),
         }));
     };
@@ -422,7 +487,9 @@ pub(crate) fn add_range(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> 
     core.need(&ctx.caller, Operation::Admin, ObjectKind::Net, id)?;
     let template = parse(args.text(1)).map_err(Failure::internal)?;
     let Some(pairs) = template.get_vector("AR") else {
-        return Err(Failure::internal("Wrong AR definition. AR vector attribute is missing."));
+        return Err(Failure::internal(
+            "Wrong AR definition. AR vector attribute is missing.",
+        ));
     };
     let mac = u32::try_from(core.rng.next() & 0xffff_ffff).unwrap_or(0);
     let id = core.existing(ObjectKind::Net, id)?.meta().id;

@@ -33,7 +33,9 @@ impl VRouter {
     /// The floating addresses, in the order of the NICs.
     pub fn addresses(&self) -> Vec<String> {
         let nics = self.template.get_vectors("NIC");
-        nics.filter_map(|nic| vector_value(nic, "VROUTER_IP")).map(str::to_owned).collect()
+        nics.filter_map(|nic| vector_value(nic, "VROUTER_IP"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// What each VM of the router gets besides its template.
@@ -49,9 +51,16 @@ impl VRouter {
             attributes.push(Attribute::vector("NIC", nic));
         }
         attributes.set("VROUTER_ID", self.meta.id.to_string());
-        let keepalived = self.template.get("KEEPALIVED_ID").map_or_else(|| (self.meta.id % 255 + 1).to_string(), str::to_owned);
+        let keepalived = self
+            .template
+            .get("KEEPALIVED_ID")
+            .map_or_else(|| (self.meta.id % 255 + 1).to_string(), str::to_owned);
         attributes.set("VROUTER_KEEPALIVED_ID", keepalived);
-        if let Some(password) = self.template.get("KEEPALIVED_PASSWORD").filter(|text| !text.is_empty()) {
+        if let Some(password) = self
+            .template
+            .get("KEEPALIVED_PASSWORD")
+            .filter(|text| !text.is_empty())
+        {
             attributes.set("VROUTER_KEEPALIVED_PASSWORD", password);
         }
         attributes
@@ -91,10 +100,16 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     let mut template = parse(args.text(0)).map_err(Failure::internal)?;
     let uid = ctx.caller.uid;
     let mut request = Request::new(core, &ctx.caller);
-    request.need(Operation::Create, &Target::new_of(ObjectKind::VRouter, &ctx.caller));
+    request.need(
+        Operation::Create,
+        &Target::new_of(ObjectKind::VRouter, &ctx.caller),
+    );
     core.need_resources(&mut request, uid, &template);
     request.finish()?;
-    let usage = Usage { networks: core.floating_networks(&template, uid), ..Usage::default() };
+    let usage = Usage {
+        networks: core.floating_networks(&template, uid),
+        ..Usage::default()
+    };
     core.charge(uid, ctx.caller.gid, &usage)?;
 
     let id = core.vrouters.take_id();
@@ -112,7 +127,14 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
         return Err(Failure::internal("Error transforming the Virtual Router to XML."));
     }
     let meta = core.new_meta(&ctx.caller, id, name);
-    core.vrouters.insert(id, VRouter { meta, vms: BTreeSet::new(), template });
+    core.vrouters.insert(
+        id,
+        VRouter {
+            meta,
+            vms: BTreeSet::new(),
+            template,
+        },
+    );
     ctx.extra = core.vrouters.get(id).map(Object::to_xml).unwrap_or_default();
     done(id)
 }
@@ -123,17 +145,32 @@ pub(crate) fn instantiate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -
     let id = args.int(0);
     let router = core.existing(ObjectKind::VRouter, id)?;
     let router_id = router.meta().id;
-    let Some(found) = core.vrouters.get(router_id) else { return Err(Failure::no_exists(id)) };
-    let own = found.template.get("TEMPLATE_ID").and_then(|text| text.parse::<i64>().ok());
+    let Some(found) = core.vrouters.get(router_id) else {
+        return Err(Failure::no_exists(id));
+    };
+    let own = found
+        .template
+        .get("TEMPLATE_ID")
+        .and_then(|text| text.parse::<i64>().ok());
     let template_id = match args.int(2) {
         -1 => own.ok_or_else(|| {
-            Failure::action("A template ID was not provided, and the virtual router does not have a default one")
+            Failure::action(
+                "A template ID was not provided, and the virtual router does not have a default one",
+            )
         })?,
         id => id,
     };
-    core.authorize(&ctx.caller, Operation::Manage, &target(ObjectKind::VRouter, router))?;
+    core.authorize(
+        &ctx.caller,
+        Operation::Manage,
+        &target(ObjectKind::VRouter, router),
+    )?;
     let missing = |_| Failure::no_exists_of(ObjectKind::Template, template_id);
-    let template = core.existing(ObjectKind::Template, template_id).map_err(missing)?.meta().id;
+    let template = core
+        .existing(ObjectKind::Template, template_id)
+        .map_err(missing)?
+        .meta()
+        .id;
     if !core.templates.get(template).is_some_and(VmTemplate::is_router) {
         return Err(Failure::action("Only virtual router templates are allowed"));
     }
@@ -171,9 +208,14 @@ pub(crate) fn instantiate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -
 /// `one.vrouter.delete`: the VMs are terminated afterwards.
 pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let id = shared::before_delete(core, ctx, args)?;
-    let Some(router) = core.vrouters.remove(id) else { return Err(Failure::no_exists(i64::from(id))) };
+    let Some(router) = core.vrouters.remove(id) else {
+        return Err(Failure::no_exists(i64::from(id)));
+    };
     core.release_floating(id);
-    let usage = Usage { networks: core.floating_networks(&router.template, router.meta.uid), ..Usage::default() };
+    let usage = Usage {
+        networks: core.floating_networks(&router.template, router.meta.uid),
+        ..Usage::default()
+    };
     core.discharge(router.meta.uid, router.meta.gid, &usage);
     for vm in router.vms {
         // A VM that can't be terminated now is left behind, as oned does.
@@ -196,9 +238,15 @@ pub(crate) fn attach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
         return Err(Failure::action("The template has no NIC"));
     };
     let mut nic = nic.to_vec();
-    let usage = Usage { networks: core.floating_networks(&template, uid), ..Usage::default() };
+    let usage = Usage {
+        networks: core.floating_networks(&template, uid),
+        ..Usage::default()
+    };
     core.charge(uid, gid, &usage)?;
-    let next = core.vrouters.get(id).map_or(0, |router| router.template.get_vectors("NIC").count());
+    let next = core
+        .vrouters
+        .get(id)
+        .map_or(0, |router| router.template.get_vectors("NIC").count());
     if let Err(cause) = core.lease_floating_nic(id, uid, next, &mut nic) {
         core.discharge(uid, gid, &usage);
         return Err(Failure::action(cause));
@@ -223,7 +271,9 @@ pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
     core.need(&ctx.caller, Operation::Manage, ObjectKind::VRouter, args.int(0))?;
     let id = core.existing(ObjectKind::VRouter, args.int(0))?.meta().id;
     let wanted = nic.to_string();
-    let Some(router) = core.vrouters.get_mut(id) else { return Err(Failure::no_exists(i64::from(id))) };
+    let Some(router) = core.vrouters.get_mut(id) else {
+        return Err(Failure::no_exists(i64::from(id)));
+    };
     let is_it = |attribute: &Attribute| {
         let pairs = attribute.value.as_vector().unwrap_or(&[]);
         attribute.name == "NIC" && vector_value(pairs, "NIC_ID") == Some(&wanted)
@@ -231,7 +281,12 @@ pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
     let Some(found) = router.template.iter().find(|attribute| is_it(attribute)).cloned() else {
         return Err(Failure::action(format!("NIC with NIC_ID {nic} does not exist.")));
     };
-    router.template = router.template.iter().filter(|attribute| !is_it(attribute)).cloned().collect();
+    router.template = router
+        .template
+        .iter()
+        .filter(|attribute| !is_it(attribute))
+        .cloned()
+        .collect();
     let (uid, gid, vms) = (router.meta.uid, router.meta.gid, router.vms.clone());
     let pairs = found.value.as_vector().unwrap_or(&[]);
     if let Some(vnet) = vector_value(pairs, "NETWORK_ID").and_then(|text| text.parse::<u32>().ok()) {
@@ -241,7 +296,14 @@ pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
             }
         }
         if is_yes(pairs, "FLOATING_IP") {
-            core.discharge(uid, gid, &Usage { networks: vec![vnet], ..Usage::default() });
+            core.discharge(
+                uid,
+                gid,
+                &Usage {
+                    networks: vec![vnet],
+                    ..Usage::default()
+                },
+            );
         }
     }
     for vm in vms {
@@ -252,8 +314,11 @@ pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
 
 impl Core {
     fn floating_networks(&self, template: &Template, uid: u32) -> Vec<u32> {
-        let nics = template.get_vectors("NIC").filter(|nic| is_yes(nic, "FLOATING_IP"));
-        nics.filter_map(|nic| self.nic_vnet(nic, uid).ok().flatten()).collect()
+        let nics = template
+            .get_vectors("NIC")
+            .filter(|nic| is_yes(nic, "FLOATING_IP"));
+        nics.filter_map(|nic| self.nic_vnet(nic, uid).ok().flatten())
+            .collect()
     }
 
     fn lease_floating(&mut self, id: u32, uid: u32, template: &mut Template) -> Result<(), String> {
@@ -274,12 +339,19 @@ impl Core {
         nic: &mut Vec<(String, String)>,
     ) -> Result<(), String> {
         set(nic, "NIC_ID", index.to_string());
-        let Some(vnet_id) = self.nic_vnet(nic, uid)? else { return Ok(()) };
-        let Some(vnet) = self.vnets.get_mut(vnet_id) else { return Ok(()) };
+        let Some(vnet_id) = self.nic_vnet(nic, uid)? else {
+            return Ok(());
+        };
+        let Some(vnet) = self.vnets.get_mut(vnet_id) else {
+            return Ok(());
+        };
         set(nic, "NETWORK", vnet.meta.name.clone());
         set(nic, "NETWORK_ID", vnet_id.to_string());
         if is_yes(nic, "FLOATING_IP") {
-            let wanted = ["IP", "MAC"].into_iter().find_map(|key| vector_value(nic, key)).map(str::to_owned);
+            let wanted = ["IP", "MAC"]
+                .into_iter()
+                .find_map(|key| vector_value(nic, key))
+                .map(str::to_owned);
             let mut leases = vnet.ranges.iter_mut().filter_map(|range| match &wanted {
                 Some(address) => range.take_at(address, Holder::VRouter(id)),
                 None => range.take(Holder::VRouter(id)),

@@ -135,7 +135,13 @@ mod tests {
 
     #[test]
     fn what_oned_cannot_store() {
-        let storable = |text: &str| is_storable(&[opennebula::template::Attribute::text("A", text)].into_iter().collect());
+        let storable = |text: &str| {
+            is_storable(
+                &[opennebula::template::Attribute::text("A", text)]
+                    .into_iter()
+                    .collect(),
+            )
+        };
         assert!(storable("a & <b> ]] >"));
         assert!(!storable("a ]]> b"));
         assert!(!storable("\u{1}"));

@@ -25,7 +25,9 @@ pub(crate) fn action(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
     match refused {
         Ok(()) => Ok(Value::from(id)),
         Err(Refused::Unknown) => Err(Failure::action(format!("Action \"{name}\" is not supported"))),
-        Err(Refused::State(cause)) => Err(Failure::action(format!("Error performing action \"{name}\": {cause}"))),
+        Err(Refused::State(cause)) => Err(Failure::action(format!(
+            "Error performing action \"{name}\": {cause}"
+        ))),
     }
 }
 
@@ -40,9 +42,14 @@ pub(crate) enum Refused {
 /// Resuming takes the RUNNING quotas again.
 fn resume(core: &mut Core, ctx: &mut Context, id: u32) -> Result<Result<(), Refused>, Failure> {
     let mut charged = None;
-    if let Some(vm) = core.vms.get(id).filter(|vm| !vm.runs_on_quota && vm.state != VmState::Done) {
+    if let Some(vm) = core
+        .vms
+        .get(id)
+        .filter(|vm| !vm.runs_on_quota && vm.state != VmState::Done)
+    {
         let (usage, uid, gid) = (vm.running_usage(), vm.meta.uid, vm.meta.gid);
-        core.charge(uid, gid, &usage).map_err(|refusal| Failure::action(refusal.message))?;
+        core.charge(uid, gid, &usage)
+            .map_err(|refusal| Failure::action(refusal.message))?;
         charged = Some((usage, uid, gid));
     }
     let result = core.act("resume", id, ctx);
@@ -66,8 +73,12 @@ impl Core {
         let (state, lcm_state) = (vm.state, vm.lcm_state);
         let is_up = state == VmState::Active && matches!(lcm_state, LcmState::Running | LcmState::Unknown);
         let hard = name.ends_with("-hard");
-        let wrong_state =
-            || Err(Refused::State(format!("This action is not available for state {}", vm.state_name())));
+        let wrong_state = || {
+            Err(Refused::State(format!(
+                "This action is not available for state {}",
+                vm.state_name()
+            )))
+        };
         match name {
             "terminate" | "terminate-hard" => self.terminate(id, hard, ctx),
             "hold" if state == VmState::Pending => {
@@ -185,10 +196,15 @@ pub(crate) fn recover(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
     let (id, operation) = (args.int(0), args.int(1));
     core.need(&ctx.caller, Operation::Admin, ObjectKind::Vm, id)?;
     let vm_id = core.existing(ObjectKind::Vm, id)?.meta().id;
-    let Some(vm) = core.vms.get(vm_id) else { return Err(Failure::no_exists(id)) };
+    let Some(vm) = core.vms.get(vm_id) else {
+        return Err(Failure::no_exists(id));
+    };
     let caller = Some(ctx.caller.clone());
     let wrong_state = |what: &str, vm: &Vm| {
-        Failure::action(format!("Could not perform a {what} on VM {id}, wrong state {}.", vm.state_name()))
+        Failure::action(format!(
+            "Could not perform a {what} on VM {id}, wrong state {}.",
+            vm.state_name()
+        ))
     };
     match operation {
         0 | 1 => match vm.state {
@@ -206,7 +222,11 @@ pub(crate) fn recover(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
             _ => core.vm_done(vm_id),
         },
         4 => match vm.state {
-            VmState::Done => return Err(Failure::action("Cannot delete-recreate a VM already in DONE state")),
+            VmState::Done => {
+                return Err(Failure::action(
+                    "Cannot delete-recreate a VM already in DONE state",
+                ));
+            }
             VmState::Active | VmState::Poweroff | VmState::Suspended => {
                 core.later(vm_id, Trigger::Recreate { caller });
             }
@@ -243,7 +263,10 @@ impl Core {
                 | LcmState::BootUnknown => self.boot_failure(id),
                 LcmState::Prolog => self.set_vm_state(id, VmState::Active, LcmState::PrologFailure),
                 LcmState::Epilog => self.set_vm_state(id, VmState::Active, LcmState::EpilogFailure),
-                LcmState::Shutdown | LcmState::ShutdownPoweroff | LcmState::ShutdownUndeploy | LcmState::Hotplug => {
+                LcmState::Shutdown
+                | LcmState::ShutdownPoweroff
+                | LcmState::ShutdownUndeploy
+                | LcmState::Hotplug => {
                     self.set_vm_state(id, VmState::Active, LcmState::Running);
                 }
                 _ => {}
@@ -269,7 +292,9 @@ impl Core {
     /// Asks the driver again for what failed.
     fn retry(&mut self, id: u32) {
         let timings = self.config.timings;
-        let Some(busy) = self.vms.get(id).and_then(|vm| before_failure(vm.lcm_state)) else { return };
+        let Some(busy) = self.vms.get(id).and_then(|vm| before_failure(vm.lcm_state)) else {
+            return;
+        };
         let seconds = match busy {
             LcmState::Prolog | LcmState::PrologResume | LcmState::PrologUndeploy => timings.prolog,
             LcmState::Epilog | LcmState::EpilogStop | LcmState::EpilogUndeploy => timings.epilog,
@@ -306,12 +331,22 @@ pub(crate) fn deploy(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
         .id;
     core.need(&ctx.caller, Operation::Admin, ObjectKind::Vm, id)?;
     let vm_id = core.existing(ObjectKind::Vm, id)?.meta().id;
-    let Some(vm) = core.vms.get(vm_id) else { return Err(Failure::no_exists(id)) };
-    if !matches!(vm.state, VmState::Pending | VmState::Hold | VmState::Stopped | VmState::Undeployed) {
-        return Err(Failure::action(format!("Deploy action is not available for state {}", vm.state_name())));
+    let Some(vm) = core.vms.get(vm_id) else {
+        return Err(Failure::no_exists(id));
+    };
+    if !matches!(
+        vm.state,
+        VmState::Pending | VmState::Hold | VmState::Stopped | VmState::Undeployed
+    ) {
+        return Err(Failure::action(format!(
+            "Deploy action is not available for state {}",
+            vm.state_name()
+        )));
     }
     if enforce && !core.fits(vm, host_id) {
-        return Err(Failure::action(format!("Host {host} does not have enough capacity for VM {id}.")));
+        return Err(Failure::action(format!(
+            "Host {host} does not have enough capacity for VM {id}."
+        )));
     }
     core.deploy_on(vm_id, host_id);
     Ok(Value::from(id))

@@ -32,7 +32,11 @@ const NETWORK: [(&str, &str, &str, bool); 22] = [
 ];
 
 /// Attributes of router VMs that go to the template and to CONTEXT.
-pub(super) const VROUTER: [&str; 3] = ["VROUTER_ID", "VROUTER_KEEPALIVED_ID", "VROUTER_KEEPALIVED_PASSWORD"];
+pub(super) const VROUTER: [&str; 3] = [
+    "VROUTER_ID",
+    "VROUTER_KEEPALIVED_ID",
+    "VROUTER_KEEPALIVED_PASSWORD",
+];
 
 impl Core {
     /// Completes CONTEXT: variables, addresses, OneGate, router.
@@ -43,7 +47,9 @@ impl Core {
         template: &mut Template,
         user_template: &Template,
     ) -> Result<(), String> {
-        let Some(context) = template.get_vector("CONTEXT") else { return Ok(()) };
+        let Some(context) = template.get_vector("CONTEXT") else {
+            return Ok(());
+        };
         let mut context = context.to_vec();
         for (_, text) in &mut context {
             *text = substitute(text, template, user_template);
@@ -66,7 +72,11 @@ impl Core {
                 }
             }
         }
-        put(&mut context, "DISK_ID", template.get_vectors("DISK").count().to_string());
+        put(
+            &mut context,
+            "DISK_ID",
+            template.get_vectors("DISK").count().to_string(),
+        );
         if vector_value(&context, "TARGET").is_none() {
             put(&mut context, "TARGET", "hda".into());
         }
@@ -74,7 +84,11 @@ impl Core {
             if self.config.onegate_endpoint.is_empty() {
                 return Err("TOKEN set, but onegate endpoint was not defined in oned.conf.".into());
             }
-            put(&mut context, "ONEGATE_ENDPOINT", self.config.onegate_endpoint.clone());
+            put(
+                &mut context,
+                "ONEGATE_ENDPOINT",
+                self.config.onegate_endpoint.clone(),
+            );
             put(&mut context, "VMID", id.to_string());
             template.set("CREATED_BY", uid.to_string());
         }
@@ -90,10 +104,15 @@ impl Core {
     /// A value that the NIC's address range or network gives.
     fn network_value(&self, nic: &[(String, String)], key: &str) -> String {
         let number = |key: &str| vector_value(nic, key).and_then(|text| text.parse::<u32>().ok());
-        let Some(vnet) = number("NETWORK_ID").and_then(|id| self.vnets.get(id)) else { return String::new() };
+        let Some(vnet) = number("NETWORK_ID").and_then(|id| self.vnets.get(id)) else {
+            return String::new();
+        };
         let range = number("AR_ID").and_then(|id| vnet.ranges.iter().find(|range| range.id == id));
         let in_range = range.and_then(|range| vector_value(&range.extra, key));
-        in_range.or_else(|| vnet.template.get(key)).unwrap_or("").to_owned()
+        in_range
+            .or_else(|| vnet.template.get(key))
+            .unwrap_or("")
+            .to_owned()
     }
 }
 
@@ -109,7 +128,9 @@ fn substitute(text: &str, template: &Template, user_template: &Template) -> Stri
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
         let name = &rest[..end];
         if name.is_empty() {
             out.push('$');
@@ -120,16 +141,21 @@ fn substitute(text: &str, template: &Template, user_template: &Template) -> Stri
             && let Some(close) = index.find(']')
         {
             let key = index[..close].trim();
-            let value = template.get_in(name, key).or_else(|| user_template.get_in(name, key));
+            let value = template
+                .get_in(name, key)
+                .or_else(|| user_template.get_in(name, key));
             out.push_str(value.unwrap_or(""));
             rest = &index[close + 1..];
             continue;
         }
         let find = |template: &Template| {
-            template.iter().find(|attribute| attribute.name == name).and_then(|attribute| match &attribute.value {
-                AttributeValue::Text(text) => Some(text.clone()),
-                AttributeValue::Vector(_) => None,
-            })
+            template
+                .iter()
+                .find(|attribute| attribute.name == name)
+                .and_then(|attribute| match &attribute.value {
+                    AttributeValue::Text(text) => Some(text.clone()),
+                    AttributeValue::Vector(_) => None,
+                })
         };
         out.push_str(&find(template).or_else(|| find(user_template)).unwrap_or_default());
     }

@@ -58,7 +58,9 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     if !ctx.caller.is_admin()
         && let Some(name) = restricted::first(restricted::VM, &template)
     {
-        return Err(Failure::authorization(format!("VM Template includes a restricted attribute {name}")));
+        return Err(Failure::authorization(format!(
+            "VM Template includes a restricted attribute {name}"
+        )));
     }
     let mut request = Request::new(core, &ctx.caller);
     request.need(Operation::Create, &Target::new_of(ObjectKind::Vm, &ctx.caller));
@@ -92,11 +94,21 @@ impl Core {
     /// The network that a NIC means, by id or by name and owner.
     pub(crate) fn nic_vnet(&self, nic: &[(String, String)], uid: u32) -> Result<Option<u32>, String> {
         if let Some(text) = vector_value(nic, "NETWORK_ID") {
-            let id = text.parse::<u32>().ok().filter(|id| self.vnets.get(*id).is_some());
-            return id.map(Some).ok_or_else(|| format!("Virtual network with ID: {text} does not exist"));
+            let id = text
+                .parse::<u32>()
+                .ok()
+                .filter(|id| self.vnets.get(*id).is_some());
+            return id
+                .map(Some)
+                .ok_or_else(|| format!("Virtual network with ID: {text} does not exist"));
         }
-        let Some(name) = vector_value(nic, "NETWORK") else { return Ok(None) };
-        let owner = match (vector_value(nic, "NETWORK_UID"), vector_value(nic, "NETWORK_UNAME")) {
+        let Some(name) = vector_value(nic, "NETWORK") else {
+            return Ok(None);
+        };
+        let owner = match (
+            vector_value(nic, "NETWORK_UID"),
+            vector_value(nic, "NETWORK_UNAME"),
+        ) {
             (Some(text), _) => text.parse().ok(),
             (None, Some(name)) => self.user_named(name).map(|user| user.meta.id),
             (None, None) => Some(uid),
@@ -132,13 +144,16 @@ impl Core {
             }
             sized.push(Attribute::vector("DISK", disk));
         }
-        let resolved = source.get_vectors("NIC").map(|nic| self.nic_vnet(nic, caller.uid));
+        let resolved = source
+            .get_vectors("NIC")
+            .map(|nic| self.nic_vnet(nic, caller.uid));
         let networks: Vec<u32> = resolved.filter_map(|vnet| vnet.ok().flatten()).collect();
         let mut usage = usage_of(&sized);
         usage.networks = networks;
         self.charge(caller.uid, caller.gid, &usage)?;
 
-        let schedule: Vec<Vec<(String, String)>> = source.get_vectors("SCHED_ACTION").map(<[_]>::to_vec).collect();
+        let schedule: Vec<Vec<(String, String)>> =
+            source.get_vectors("SCHED_ACTION").map(<[_]>::to_vec).collect();
         source.remove("SCHED_ACTION");
         let id = self.vms.take_id();
         match self.build_vm(id, caller, source, hold) {
@@ -183,7 +198,10 @@ impl Core {
         let name = take(&mut source, "NAME").unwrap_or_else(|| format!("{prefix}-{id}"));
         shared::check_name(&name)?;
 
-        for attribute in source.iter().filter(|attribute| KNOWN.contains(&attribute.name.as_str())) {
+        for attribute in source
+            .iter()
+            .filter(|attribute| KNOWN.contains(&attribute.name.as_str()))
+        {
             template.push(attribute.clone());
         }
         for name in KNOWN.iter().chain(&context::VROUTER) {
@@ -196,7 +214,9 @@ impl Core {
         if hold {
             template.set("SUBMIT_ON_HOLD", "YES");
         }
-        let hold = template.get("SUBMIT_ON_HOLD").is_some_and(|text| text.eq_ignore_ascii_case("YES"));
+        let hold = template
+            .get("SUBMIT_ON_HOLD")
+            .is_some_and(|text| text.eq_ignore_ascii_case("YES"));
         if template.get_in("OS", "UUID").is_none() {
             let uuid = self.rng.uuid();
             template.set_in("OS", "UUID", uuid);
@@ -246,17 +266,25 @@ impl Core {
         for (index, mut nic) in nics.into_iter().enumerate() {
             self.lease_nic(id, uid, index, &mut nic)?;
             let groups = vector_value(&nic, "SECURITY_GROUPS").unwrap_or("").to_owned();
-            security_groups.extend(groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned));
+            security_groups.extend(
+                groups
+                    .split(',')
+                    .filter(|group| !group.is_empty())
+                    .map(str::to_owned),
+            );
             template.push(Attribute::vector("NIC", nic));
         }
         for group in security_groups {
             for direction in ["OUTBOUND", "INBOUND"] {
-                template.push(Attribute::vector("SECURITY_GROUP_RULE", [
-                    ("PROTOCOL", "ALL"),
-                    ("RULE_TYPE", direction),
-                    ("SECURITY_GROUP_ID", group.as_str()),
-                    ("SECURITY_GROUP_NAME", "default"),
-                ]));
+                template.push(Attribute::vector(
+                    "SECURITY_GROUP_RULE",
+                    [
+                        ("PROTOCOL", "ALL"),
+                        ("RULE_TYPE", direction),
+                        ("SECURITY_GROUP_ID", group.as_str()),
+                        ("SECURITY_GROUP_NAME", "default"),
+                    ],
+                ));
             }
         }
         Ok(())
@@ -274,18 +302,28 @@ impl Core {
         if vector_value(nic, "NAME").is_none() {
             set(nic, "NAME", format!("NIC{index}"));
         }
-        let Some(vnet_id) = self.nic_vnet(nic, uid)? else { return Ok(()) };
+        let Some(vnet_id) = self.nic_vnet(nic, uid)? else {
+            return Ok(());
+        };
         let random = self.rng.next();
-        let Some(vnet) = self.vnets.get_mut(vnet_id) else { return Ok(()) };
+        let Some(vnet) = self.vnets.get_mut(vnet_id) else {
+            return Ok(());
+        };
         let is_yes = |nic: &[(String, String)], key: &str| {
             vector_value(nic, key).is_some_and(|text| text.eq_ignore_ascii_case("YES"))
         };
-        let wanted = ["IP", "MAC"].into_iter().find_map(|key| vector_value(nic, key)).map(str::to_owned);
+        let wanted = ["IP", "MAC"]
+            .into_iter()
+            .find_map(|key| vector_value(nic, key))
+            .map(str::to_owned);
         let range = vector_value(nic, "AR_ID").and_then(|text| text.parse::<u32>().ok());
         if is_yes(nic, "FLOATING_ONLY") {
             set(nic, "MAC", random_mac(random));
         } else {
-            let ranges = vnet.ranges.iter_mut().filter(|known| wanted.is_none() || range.is_none_or(|id| id == known.id));
+            let ranges = vnet
+                .ranges
+                .iter_mut()
+                .filter(|known| wanted.is_none() || range.is_none_or(|id| id == known.id));
             let lease = ranges.filter_map(|range| match &wanted {
                 Some(address) => range.take_at(address, Holder::Vm(id)),
                 None => range.take(Holder::Vm(id)),
@@ -315,8 +353,11 @@ impl Core {
         }
         let groups = vnet.template.get("SECURITY_GROUPS").unwrap_or("0");
         let own = vector_value(nic, "SECURITY_GROUPS").unwrap_or("").to_owned();
-        let groups: BTreeSet<u32> =
-            own.split(',').chain(groups.split(',')).filter_map(|group| group.trim().parse().ok()).collect();
+        let groups: BTreeSet<u32> = own
+            .split(',')
+            .chain(groups.split(','))
+            .filter_map(|group| group.trim().parse().ok())
+            .collect();
         let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
         set(nic, "SECURITY_GROUPS", groups.join(","));
         Ok(())
@@ -364,7 +405,9 @@ impl Core {
         let Some(image) = self.images.get(image) else {
             return Err(format!("Image with ID: {image} does not exist"));
         };
-        let prefix = vector_value(disk, "DEV_PREFIX").or_else(|| image.template.get("DEV_PREFIX")).unwrap_or("sd");
+        let prefix = vector_value(disk, "DEV_PREFIX")
+            .or_else(|| image.template.get("DEV_PREFIX"))
+            .unwrap_or("sd");
         let prefix = prefix.to_owned();
         set(disk, "DEV_PREFIX", prefix.clone());
         set(disk, "IMAGE", image.meta.name.clone());
@@ -395,7 +438,10 @@ impl Core {
         }
         set(disk, "CLONE", if image.persistent { "NO" } else { "YES" }.into());
         set(disk, "SAVE", if image.persistent { "YES" } else { "NO" }.into());
-        if matches!(image.state, crate::images::ImageState::Locked | crate::images::ImageState::LockedUsed) {
+        if matches!(
+            image.state,
+            crate::images::ImageState::Locked | crate::images::ImageState::LockedUsed
+        ) {
             set(disk, "CLONING", "YES".into());
             *cloning = true;
         }
@@ -407,7 +453,14 @@ impl Core {
         let clusters: Vec<String> = datastore.clusters.iter().map(u32::to_string).collect();
         set(disk, "CLUSTER_ID", clusters.join(","));
         set(disk, "TYPE", "FILE".into());
-        for key in ["ALLOW_ORPHANS", "CLONE_TARGET", "DISK_TYPE", "LN_TARGET", "PERSISTENT_SNAPSHOTS", "TM_MAD"] {
+        for key in [
+            "ALLOW_ORPHANS",
+            "CLONE_TARGET",
+            "DISK_TYPE",
+            "LN_TARGET",
+            "PERSISTENT_SNAPSHOTS",
+            "TM_MAD",
+        ] {
             if let Some(text) = datastore.template.get(key) {
                 set(disk, key, text.to_owned());
             }
@@ -419,7 +472,9 @@ impl Core {
     fn set_requirements(&self, template: &mut Template) -> Result<(), String> {
         let mut clusters: Option<BTreeSet<u32>> = None;
         for pairs in template.get_vectors("DISK").chain(template.get_vectors("NIC")) {
-            let Some(text) = vector_value(pairs, "CLUSTER_ID") else { continue };
+            let Some(text) = vector_value(pairs, "CLUSTER_ID") else {
+                continue;
+            };
             let own: BTreeSet<u32> = text.split(',').filter_map(|id| id.parse().ok()).collect();
             let both = match &clusters {
                 Some(known) => known.intersection(&own).copied().collect(),
@@ -432,8 +487,14 @@ impl Core {
         }
         let clusters = clusters.unwrap_or_else(|| self.clusters.ids().into_iter().collect());
         let hosts: Vec<String> = clusters.iter().map(|id| format!("CLUSTER_ID = {id}")).collect();
-        let others: Vec<String> = clusters.iter().map(|id| format!("\"CLUSTERS/ID\" @> {id}")).collect();
-        template.set("AUTOMATIC_REQUIREMENTS", format!("({}) & !(PIN_POLICY = PINNED)", hosts.join(" | ")));
+        let others: Vec<String> = clusters
+            .iter()
+            .map(|id| format!("\"CLUSTERS/ID\" @> {id}"))
+            .collect();
+        template.set(
+            "AUTOMATIC_REQUIREMENTS",
+            format!("({}) & !(PIN_POLICY = PINNED)", hosts.join(" | ")),
+        );
         template.set("AUTOMATIC_DS_REQUIREMENTS", format!("({})", others.join(" | ")));
         template.set("AUTOMATIC_NIC_REQUIREMENTS", format!("({})", others.join(" | ")));
         Ok(())
@@ -444,8 +505,12 @@ impl Core {
         for vnet in self.vnets.values_mut() {
             vnet.release(Holder::Vm(id));
         }
-        let images: Vec<u32> =
-            self.images.iter().filter(|(_, image)| image.vms.contains(&id)).map(|(image, _)| image).collect();
+        let images: Vec<u32> = self
+            .images
+            .iter()
+            .filter(|(_, image)| image.vms.contains(&id))
+            .map(|(image, _)| image)
+            .collect();
         for image in images {
             self.release_image(image, id);
         }
@@ -461,10 +526,14 @@ impl Core {
         let wanted = |key: &str| vm.template.get_in("VMGROUP", key).map(str::to_owned);
         let (group, name, role) = (wanted("VMGROUP_ID"), wanted("VMGROUP_NAME"), wanted("ROLE"));
         let found = self.vmgroups.values_mut().find(|known| {
-            group.as_deref() == Some(known.meta.id.to_string().as_str()) || name.as_deref() == Some(&known.meta.name)
+            group.as_deref() == Some(known.meta.id.to_string().as_str())
+                || name.as_deref() == Some(&known.meta.name)
         });
         if let Some(group) = found
-            && let Some(role) = group.roles.iter_mut().find(|known| Some(&known.name) == role.as_ref())
+            && let Some(role) = group
+                .roles
+                .iter_mut()
+                .find(|known| Some(&known.name) == role.as_ref())
         {
             role.vms.insert(id);
         }
@@ -491,7 +560,9 @@ fn check_capacity(template: &mut Template) -> Result<(), String> {
         _ => {}
     }
     for pci in template.get_vectors("PCI") {
-        let named = ["VENDOR", "DEVICE", "CLASS"].iter().any(|key| vector_value(pci, key).is_some());
+        let named = ["VENDOR", "DEVICE", "CLASS"]
+            .iter()
+            .any(|key| vector_value(pci, key).is_some());
         let addressed = vector_value(pci, "SHORT_ADDRESS").is_some();
         if !named && !addressed {
             return Err("SHORT_ADDRESS, DEVICE, VENDOR or CLASS must be defined for PCI.".into());
@@ -508,7 +579,10 @@ fn describe_volatile(disk: &mut Vec<(String, String)>) -> Result<String, String>
     if kind != "SWAP" && kind != "FS" {
         return Err(format!("Unknown disk type {kind}"));
     }
-    if vector_value(disk, "SIZE").and_then(|text| text.parse::<i64>().ok()).is_none_or(|size| size <= 0) {
+    if vector_value(disk, "SIZE")
+        .and_then(|text| text.parse::<i64>().ok())
+        .is_none_or(|size| size <= 0)
+    {
         return Err("SIZE attribute must be a positive integer value.".into());
     }
     let prefix = vector_value(disk, "DEV_PREFIX").unwrap_or("sd").to_owned();
@@ -524,4 +598,3 @@ pub(crate) fn set(pairs: &mut Vec<(String, String)>, key: &str, text: String) {
         None => pairs.push((key.into(), text)),
     }
 }
-

@@ -24,22 +24,58 @@ pub(crate) fn update(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
 
 /// What `updateconf` may change besides CONTEXT.
 const CONFIG: [(&str, &[&str]); 8] = [
-    ("OS", &[
-        "ARCH", "MACHINE", "KERNEL", "INITRD", "BOOTLOADER", "BOOT", "KERNEL_CMD", "ROOT", "SD_DISK_BUS", "UUID",
-        "FIRMWARE", "FIRMWARE_FORMAT",
-    ]),
-    ("FEATURES", &[
-        "PAE", "ACPI", "APIC", "LOCALTIME", "HYPERV", "GUEST_AGENT", "VIRTIO_SCSI_QUEUES", "VIRTIO_BLK_QUEUES",
-        "IOTHREADS", "GIC", "RAS", "MIGRATE_AUTO_CONVERGE", "MIGRATE_COMPRESSED",
-    ]),
+    (
+        "OS",
+        &[
+            "ARCH",
+            "MACHINE",
+            "KERNEL",
+            "INITRD",
+            "BOOTLOADER",
+            "BOOT",
+            "KERNEL_CMD",
+            "ROOT",
+            "SD_DISK_BUS",
+            "UUID",
+            "FIRMWARE",
+            "FIRMWARE_FORMAT",
+        ],
+    ),
+    (
+        "FEATURES",
+        &[
+            "PAE",
+            "ACPI",
+            "APIC",
+            "LOCALTIME",
+            "HYPERV",
+            "GUEST_AGENT",
+            "VIRTIO_SCSI_QUEUES",
+            "VIRTIO_BLK_QUEUES",
+            "IOTHREADS",
+            "GIC",
+            "RAS",
+            "MIGRATE_AUTO_CONVERGE",
+            "MIGRATE_COMPRESSED",
+        ],
+    ),
     ("INPUT", &["TYPE", "BUS"]),
     ("GRAPHICS", &["TYPE", "LISTEN", "PASSWD", "KEYMAP", "COMMAND"]),
     ("VIDEO", &["IOMMU", "ATS", "TYPE", "VRAM", "RESOLUTION"]),
     ("RAW", &["TYPE", "DATA", "VALIDATE", "DATA_VMX"]),
     ("CPU_MODEL", &["MODEL", "FEATURES"]),
-    ("BACKUP_CONFIG", &[
-        "FS_FREEZE", "KEEP_LAST", "BACKUP_VOLATILE", "INCREMENT_MODE", "MODE", "DISK_IDS", "INTERACTIVE",
-    ]),
+    (
+        "BACKUP_CONFIG",
+        &[
+            "FS_FREEZE",
+            "KEEP_LAST",
+            "BACKUP_VOLATILE",
+            "INCREMENT_MODE",
+            "MODE",
+            "DISK_IDS",
+            "INTERACTIVE",
+        ],
+    ),
 ];
 
 /// `one.vm.updateconf`: id, template, 1 to merge.
@@ -48,12 +84,16 @@ pub(crate) fn update_conf(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     let vm_id = core.existing(ObjectKind::Vm, id)?.meta().id;
     let new = parse(args.text(1)).map_err(Failure::internal)?;
-    let Some(vm) = core.vms.get(vm_id) else { return Err(Failure::no_exists(id)) };
+    let Some(vm) = core.vms.get(vm_id) else {
+        return Err(Failure::no_exists(id));
+    };
     let refuse = |cause: String| Failure::internal(format!("Error updating VM {id} configuration: {cause}"));
     if !ctx.caller.is_admin() {
         let found = restricted::changed(restricted::VM, &mut new.clone(), &vm.template, true);
         if let Some(name) = found {
-            return Err(Failure::authorization(format!("Tried to change restricted attribute: {name}")));
+            return Err(Failure::authorization(format!(
+                "Tried to change restricted attribute: {name}"
+            )));
         }
     }
     let allowed = match vm.state {
@@ -80,7 +120,10 @@ pub(crate) fn update_conf(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -
         _ => false,
     };
     if !allowed {
-        return Err(refuse(format!("configuration cannot be updated in state {}", vm.state_name())));
+        return Err(refuse(format!(
+            "configuration cannot be updated in state {}",
+            vm.state_name()
+        )));
     }
     let (template, context_changed) = configured(&vm.template, &new, append).map_err(refuse)?;
     let running = vm.is_running();
@@ -128,7 +171,9 @@ fn configured(old: &Template, new: &Template, append: bool) -> Result<(Template,
             template.set_in(name, key, text.clone());
         }
     }
-    let Some(wanted) = new.get_vector("CONTEXT") else { return Ok((template, false)) };
+    let Some(wanted) = new.get_vector("CONTEXT") else {
+        return Ok((template, false));
+    };
     let Some(context) = old.get_vector("CONTEXT") else {
         return Err("Virtual machine does not have context, cannot add a new one.".into());
     };
@@ -139,18 +184,29 @@ fn configured(old: &Template, new: &Template, append: bool) -> Result<(Template,
     };
     for (key, text) in wanted.iter().filter(|(key, _)| is_network(key)) {
         match vector_value(context, key) {
-            None => return Err(format!("Unable to add {key}, update NIC to update network context")),
+            None => {
+                return Err(format!(
+                    "Unable to add {key}, update NIC to update network context"
+                ));
+            }
             Some(known) if known != text => {
-                return Err(format!("Unable to change {key}, update NIC to update network context"));
+                return Err(format!(
+                    "Unable to change {key}, update NIC to update network context"
+                ));
             }
             Some(_) => {}
         }
     }
     let is_kept = |key: &str| {
-        is_network(key) || matches!(key, "DISK_ID" | "TARGET" | "ONEGATE_ENDPOINT" | "VMID") || key.starts_with("VROUTER_")
+        is_network(key)
+            || matches!(key, "DISK_ID" | "TARGET" | "ONEGATE_ENDPOINT" | "VMID")
+            || key.starts_with("VROUTER_")
     };
-    let mut result: Vec<(String, String)> =
-        context.iter().filter(|(key, _)| append || is_kept(key)).cloned().collect();
+    let mut result: Vec<(String, String)> = context
+        .iter()
+        .filter(|(key, _)| append || is_kept(key))
+        .cloned()
+        .collect();
     for (key, text) in wanted {
         super::create::set(&mut result, key, text.clone());
     }
@@ -168,15 +224,25 @@ pub(crate) fn resize(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     let new = parse(args.text(1)).map_err(Failure::internal)?;
     let vm_id = core.existing(ObjectKind::Vm, id)?.meta().id;
-    let Some(vm) = core.vms.get(vm_id) else { return Err(Failure::no_exists(id)) };
-    if !matches!(vm.state, VmState::Pending | VmState::Hold | VmState::Poweroff | VmState::Undeployed) {
-        return Err(Failure::action(format!("Resize is not available for state {}", vm.state_name())));
+    let Some(vm) = core.vms.get(vm_id) else {
+        return Err(Failure::no_exists(id));
+    };
+    if !matches!(
+        vm.state,
+        VmState::Pending | VmState::Hold | VmState::Poweroff | VmState::Undeployed
+    ) {
+        return Err(Failure::action(format!(
+            "Resize is not available for state {}",
+            vm.state_name()
+        )));
     }
     let mut template = vm.template.clone();
     for name in ["CPU", "VCPU", "MEMORY"] {
         if let Some(text) = new.get(name) {
             if text.parse::<f64>().is_ok_and(|number| number < 0.0) || text.parse::<f64>().is_err() {
-                return Err(Failure::action(format!("{name} must be a positive float or integer value")));
+                return Err(Failure::action(format!(
+                    "{name} must be a positive float or integer value"
+                )));
             }
             template.set(name, text);
         }

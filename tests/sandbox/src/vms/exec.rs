@@ -23,7 +23,8 @@ pub(crate) fn exec(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outco
     let id = args.int(0);
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     let vm = core.existing(ObjectKind::Vm, id)?.meta().id;
-    core.start_exec(vm, args.text(1), args.text(2), Action::Exec, &ctx.caller).map_err(Failure::action)?;
+    core.start_exec(vm, args.text(1), args.text(2), Action::Exec, &ctx.caller)
+        .map_err(Failure::action)?;
     Ok(Value::from(id))
 }
 
@@ -32,12 +33,21 @@ pub(crate) fn retry_exec(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
     let id = args.int(0);
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     let vm = core.existing(ObjectKind::Vm, id)?.meta().id;
-    let value = |key: &str| core.vms.get(vm).and_then(|vm| vm.template.get_in(BLOCK, key)).unwrap_or("").to_owned();
+    let value = |key: &str| {
+        core.vms
+            .get(vm)
+            .and_then(|vm| vm.template.get_in(BLOCK, key))
+            .unwrap_or("")
+            .to_owned()
+    };
     let (command, stdin) = (value("COMMAND"), value("STDIN"));
     if command.is_empty() {
-        return Err(Failure::action("Could not execute command, there is no previous command"));
+        return Err(Failure::action(
+            "Could not execute command, there is no previous command",
+        ));
     }
-    core.start_exec(vm, &command, &stdin, Action::Exec, &ctx.caller).map_err(Failure::action)?;
+    core.start_exec(vm, &command, &stdin, Action::Exec, &ctx.caller)
+        .map_err(Failure::action)?;
     Ok(Value::from(id))
 }
 
@@ -46,12 +56,16 @@ pub(crate) fn cancel_exec(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -
     let id = args.int(0);
     core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     let vm_id = core.existing(ObjectKind::Vm, id)?.meta().id;
-    let Some(vm) = core.vms.get_mut(vm_id) else { return Err(Failure::no_exists(id)) };
+    let Some(vm) = core.vms.get_mut(vm_id) else {
+        return Err(Failure::no_exists(id));
+    };
     if !vm.is_running() {
         return Err(Failure::action("Could not cancel command, VM must be in running"));
     }
     if vm.template.get_in(BLOCK, "STATUS") != Some("EXECUTING") {
-        return Err(Failure::action("Could not cancel command, there is no command being executed"));
+        return Err(Failure::action(
+            "Could not cancel command, there is no command being executed",
+        ));
     }
     vm.hotplug = Hotplug::CancelExec;
     core.next_record(vm_id, Some((Action::ExecCancel, Some(&ctx.caller))), None);
@@ -61,7 +75,14 @@ pub(crate) fn cancel_exec(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -
 }
 
 impl Core {
-    fn start_exec(&mut self, id: u32, command: &str, stdin: &str, action: Action, caller: &Caller) -> Result<(), String> {
+    fn start_exec(
+        &mut self,
+        id: u32,
+        command: &str,
+        stdin: &str,
+        action: Action,
+        caller: &Caller,
+    ) -> Result<(), String> {
         let Some(vm) = self.vms.get_mut(id) else {
             return Err("Could not execute command, VM does not exist".into());
         };
@@ -72,7 +93,8 @@ impl Core {
             return Err("Could not execute command, a command is already being executed".into());
         }
         vm.hotplug = Hotplug::Exec;
-        vm.template.set_vector(BLOCK, [("COMMAND", command), ("STDIN", stdin)]);
+        vm.template
+            .set_vector(BLOCK, [("COMMAND", command), ("STDIN", stdin)]);
         vm.command = None;
         self.next_record(id, Some((action, Some(caller))), None);
         self.set_vm_state(id, VmState::Active, LcmState::Hotplug);
@@ -88,9 +110,16 @@ impl Core {
         let value = |vm: &super::Vm, key: &str| vm.template.get_in(BLOCK, key).unwrap_or("").to_owned();
         let (command, stdin) = (value(vm, "COMMAND"), value(vm, "STDIN"));
         if self.has_guests {
-            let stdin = BASE64.decode(stdin.as_bytes()).unwrap_or_else(|_| stdin.into_bytes());
+            let stdin = BASE64
+                .decode(stdin.as_bytes())
+                .unwrap_or_else(|_| stdin.into_bytes());
             if let Some(facts) = self.vm_facts(id) {
-                self.notices.push_back(Notice::Exec { facts: Box::new(facts), command, stdin, serial });
+                self.notices.push_back(Notice::Exec {
+                    facts: Box::new(facts),
+                    command,
+                    stdin,
+                    serial,
+                });
             }
         } else {
             let result = ExecResult {
@@ -103,7 +132,9 @@ impl Core {
 
     /// A command has a result, or will have at `due`.
     pub(crate) fn exec_result(&mut self, id: u32, serial: u64, due: u64, result: ExecResult) {
-        let Some(command) = self.vms.get_mut(id).and_then(|vm| vm.command.as_mut()) else { return };
+        let Some(command) = self.vms.get_mut(id).and_then(|vm| vm.command.as_mut()) else {
+            return;
+        };
         if command.serial == serial {
             command.result = Some((due, result));
             self.schedule_probe(due);
@@ -126,7 +157,11 @@ impl Core {
             .vms
             .iter()
             .filter(|(_, vm)| vm.state == VmState::Active)
-            .filter(|(_, vm)| vm.command.as_ref().is_some_and(|command| matches!(&command.result, Some((at, _)) if *at <= now)))
+            .filter(|(_, vm)| {
+                vm.command
+                    .as_ref()
+                    .is_some_and(|command| matches!(&command.result, Some((at, _)) if *at <= now))
+            })
             .map(|(id, _)| id)
             .collect();
         for id in due {
@@ -151,8 +186,14 @@ impl Core {
             self.schedule_probe(due);
             return;
         }
-        let command = if repeats { vm.command.clone() } else { vm.command.take() };
-        let Some((_, result)) = command.and_then(|command| command.result) else { return };
+        let command = if repeats {
+            vm.command.clone()
+        } else {
+            vm.command.take()
+        };
+        let Some((_, result)) = command.and_then(|command| command.result) else {
+            return;
+        };
         let (stdout, stderr) = (BASE64.encode(&result.stdout), BASE64.encode(&result.stderr));
         if stdout.len() + stderr.len() > limit {
             // The datagram is too long: nobody ever hears of it.

@@ -93,7 +93,12 @@ impl History {
 
     /// The next record, on the same host.
     pub(crate) fn next(&self, now: u64) -> Self {
-        Self { seq: self.seq + 1, prolog: (0, 0), running: (now, 0), ..Self::new(0, self.host, self.host_name.clone(), self.cluster, now) }
+        Self {
+            seq: self.seq + 1,
+            prolog: (0, 0),
+            running: (now, 0),
+            ..Self::new(0, self.host, self.host_name.clone(), self.cluster, now)
+        }
     }
 
     pub(crate) fn set_action(&mut self, action: Action, caller: Option<&Caller>) {
@@ -124,7 +129,9 @@ impl History {
             xml.field(names.1, end);
         }
         xml.field("ACTION", self.action as u8);
-        let by = self.by.map_or((-1, -1, -1), |(uid, gid, request)| (i64::from(uid), i64::from(gid), request));
+        let by = self.by.map_or((-1, -1, -1), |(uid, gid, request)| {
+            (i64::from(uid), i64::from(gid), request)
+        });
         xml.field("UID", by.0);
         xml.field("GID", by.1);
         xml.field("REQUEST_ID", by.2);

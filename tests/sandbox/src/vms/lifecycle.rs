@@ -55,13 +55,16 @@ impl Core {
         let Some(vm) = self.vms.get_mut(id) else { return };
         vm.serial += 1;
         let serial = vm.serial;
-        self.agenda.at(self.now + seconds, Task::Driver { vm: id, serial });
+        self.agenda
+            .at(self.now + seconds, Task::Driver { vm: id, serial });
     }
 
     /// The scheduler has chosen a host.
     pub(crate) fn deploy_on(&mut self, id: u32, host: u32) {
         let now = self.now;
-        let Some(host_name) = self.hosts.get(host).map(|host| host.meta.name.clone()) else { return };
+        let Some(host_name) = self.hosts.get(host).map(|host| host.meta.name.clone()) else {
+            return;
+        };
         let cluster = self.hosts.get(host).map_or(0, |host| host.cluster);
         let datastore = self.system_datastore(cluster);
         let Some(vm) = self.vms.get_mut(id) else { return };
@@ -85,15 +88,20 @@ impl Core {
 
     fn system_datastore(&self, cluster: u32) -> u32 {
         let found = self.datastores.values().find(|datastore| {
-            datastore.kind == crate::datastores::DatastoreKind::System && datastore.clusters.contains(&cluster)
+            datastore.kind == crate::datastores::DatastoreKind::System
+                && datastore.clusters.contains(&cluster)
         });
         found.map_or(0, |datastore| datastore.meta.id)
     }
 
     /// Adds a VM's capacity to a host, or takes it away.
     pub(crate) fn occupy(&mut self, id: u32, host: u32, on: bool) {
-        let Some((cpu, memory)) = self.vms.get(id).map(super::Vm::capacity) else { return };
-        let Some(host) = self.hosts.get_mut(host) else { return };
+        let Some((cpu, memory)) = self.vms.get(id).map(super::Vm::capacity) else {
+            return;
+        };
+        let Some(host) = self.hosts.get_mut(host) else {
+            return;
+        };
         if on == host.vms.contains(&id) {
             return;
         }
@@ -122,7 +130,11 @@ impl Core {
 
     /// A driver has finished.
     pub(crate) fn driver_done(&mut self, id: u32, serial: u64) {
-        let Some(vm) = self.vms.get(id).filter(|vm| vm.serial == serial && vm.state == VmState::Active) else {
+        let Some(vm) = self
+            .vms
+            .get(id)
+            .filter(|vm| vm.serial == serial && vm.state == VmState::Active)
+        else {
             return;
         };
         let timings = self.config.timings;
@@ -136,7 +148,11 @@ impl Core {
             | LcmState::BootUndeploy
             | LcmState::BootUnknown => {
                 let name = vm.meta.name.clone();
-                if self.faults.boot_fails(id, &name) { self.boot_failure(id) } else { self.boot_success(id) }
+                if self.faults.boot_fails(id, &name) {
+                    self.boot_failure(id)
+                } else {
+                    self.boot_success(id)
+                }
             }
             LcmState::Shutdown | LcmState::ShutdownPoweroff | LcmState::ShutdownUndeploy => {
                 let ignores = !vm.hard && self.faults.ignores_acpi(id, &vm.meta.name);
@@ -153,8 +169,11 @@ impl Core {
                 self.vm_done(id);
             }
             LcmState::EpilogUndeploy | LcmState::EpilogStop => {
-                let state =
-                    if vm.lcm_state == LcmState::EpilogStop { VmState::Stopped } else { VmState::Undeployed };
+                let state = if vm.lcm_state == LcmState::EpilogStop {
+                    VmState::Stopped
+                } else {
+                    VmState::Undeployed
+                };
                 self.record(id, |record| (record.epilog.1, record.etime) = (now, now));
                 self.leave_host(id);
                 self.set_vm_state(id, state, LcmState::LcmInit);
@@ -214,7 +233,11 @@ impl Core {
 
     pub(super) fn boot_failure(&mut self, id: u32) {
         let Some(vm) = self.vms.get(id) else { return };
-        let host = vm.history.last().map(|record| record.host_name.clone()).unwrap_or_default();
+        let host = vm
+            .history
+            .last()
+            .map(|record| record.host_name.clone())
+            .unwrap_or_default();
         let text = format!("DEPLOY: {host}:{}:dummy", vm.meta.name);
         let lcm_state = vm.lcm_state;
         self.set_error(id, &text);
@@ -282,7 +305,8 @@ impl Core {
     pub(crate) fn vm_done(&mut self, id: u32) {
         let now = self.now;
         self.leave_host(id);
-        let Some((usage, uid, gid)) = self.vms.get(id).map(|vm| (vm.usage(), vm.meta.uid, vm.meta.gid)) else {
+        let Some((usage, uid, gid)) = self.vms.get(id).map(|vm| (vm.usage(), vm.meta.uid, vm.meta.gid))
+        else {
             return;
         };
         self.discharge(uid, gid, &usage);
@@ -327,7 +351,9 @@ impl Core {
     }
 
     pub(super) fn stop_running_quota(&mut self, id: u32) {
-        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.runs_on_quota) else { return };
+        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.runs_on_quota) else {
+            return;
+        };
         let usage = vm.running_usage();
         vm.runs_on_quota = false;
         let (uid, gid) = (vm.meta.uid, vm.meta.gid);
@@ -336,7 +362,9 @@ impl Core {
 
     /// An image that the VM waited for is there.
     pub(crate) fn image_copied(&mut self, id: u32) {
-        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.state == VmState::Cloning) else { return };
+        let Some(vm) = self.vms.get_mut(id).filter(|vm| vm.state == VmState::Cloning) else {
+            return;
+        };
         let hold = vm.hold_after_cloning;
         vm.template = vm
             .template
@@ -352,7 +380,11 @@ impl Core {
             })
             .collect::<Template>();
         vm.pending_since = self.now;
-        self.set_vm_state(id, if hold { VmState::Hold } else { VmState::Pending }, LcmState::LcmInit);
+        self.set_vm_state(
+            id,
+            if hold { VmState::Hold } else { VmState::Pending },
+            LcmState::LcmInit,
+        );
         self.trigger_scheduler();
     }
 
@@ -379,7 +411,11 @@ impl Core {
         let is_up = state == VmState::Active && matches!(lcm_state, LcmState::Running | LcmState::Unknown);
         match trigger {
             Trigger::Shutdown { hard, caller } => {
-                let action = if *hard { Action::TerminateHard } else { Action::Terminate };
+                let action = if *hard {
+                    Action::TerminateHard
+                } else {
+                    Action::Terminate
+                };
                 if is_up || (*hard && vm.is_active_in(LcmState::Shutdown)) {
                     self.begin_stop(id, LcmState::Shutdown, *hard, action, caller.as_ref());
                     self.drive(id, stop(*hard));
@@ -393,12 +429,20 @@ impl Core {
                 }
             }
             Trigger::Poweroff { hard, caller } if is_up || vm.is_active_in(LcmState::ShutdownPoweroff) => {
-                let action = if *hard { Action::PoweroffHard } else { Action::Poweroff };
+                let action = if *hard {
+                    Action::PoweroffHard
+                } else {
+                    Action::Poweroff
+                };
                 self.begin_stop(id, LcmState::ShutdownPoweroff, *hard, action, caller.as_ref());
                 self.drive(id, stop(*hard));
             }
             Trigger::Undeploy { hard, caller } => {
-                let action = if *hard { Action::UndeployHard } else { Action::Undeploy };
+                let action = if *hard {
+                    Action::UndeployHard
+                } else {
+                    Action::Undeploy
+                };
                 if is_up || vm.is_active_in(LcmState::ShutdownUndeploy) {
                     self.begin_stop(id, LcmState::ShutdownUndeploy, *hard, action, caller.as_ref());
                     self.drive(id, stop(*hard));
@@ -447,7 +491,14 @@ impl Core {
         }
     }
 
-    fn begin_stop(&mut self, id: u32, lcm_state: LcmState, hard: bool, action: Action, caller: Option<&Caller>) {
+    fn begin_stop(
+        &mut self,
+        id: u32,
+        lcm_state: LcmState,
+        hard: bool,
+        action: Action,
+        caller: Option<&Caller>,
+    ) {
         if let Some(vm) = self.vms.get_mut(id) {
             vm.hard = hard;
             vm.resched = false;
@@ -500,7 +551,14 @@ impl Core {
                 _ => {}
             }
         });
-        self.set_lcm_state(id, if is_delete { LcmState::CleanupDelete } else { LcmState::CleanupResubmit });
+        self.set_lcm_state(
+            id,
+            if is_delete {
+                LcmState::CleanupDelete
+            } else {
+                LcmState::CleanupResubmit
+            },
+        );
         if is_delete {
             self.vm_done(id);
         } else {
@@ -513,7 +571,10 @@ impl Core {
 impl Core {
     /// Monitoring finds a running VM powered off.
     pub(crate) fn vm_found_off(&mut self, id: u32) -> bool {
-        let is_up = self.vms.get(id).is_some_and(|vm| vm.is_running() || vm.is_active_in(LcmState::Unknown));
+        let is_up = self
+            .vms
+            .get(id)
+            .is_some_and(|vm| vm.is_running() || vm.is_active_in(LcmState::Unknown));
         if is_up {
             self.begin_stop(id, LcmState::ShutdownPoweroff, true, Action::Monitor, None);
             self.shutdown_success(id);
@@ -532,7 +593,10 @@ impl Core {
 
     /// Monitoring finds a lost VM again.
     pub(crate) fn vm_found(&mut self, id: u32) -> bool {
-        let lost = self.vms.get(id).is_some_and(|vm| vm.is_active_in(LcmState::Unknown));
+        let lost = self
+            .vms
+            .get(id)
+            .is_some_and(|vm| vm.is_active_in(LcmState::Unknown));
         if lost {
             self.set_lcm_state(id, LcmState::Running);
         }

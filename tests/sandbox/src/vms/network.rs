@@ -25,7 +25,9 @@ pub(crate) fn attach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
     if !ctx.caller.is_admin()
         && let Some(name) = restricted::first(restricted::VM, &template)
     {
-        return Err(Failure::authorization(format!("NIC includes a restricted attribute {name}")));
+        return Err(Failure::authorization(format!(
+            "NIC includes a restricted attribute {name}"
+        )));
     }
     let mut request = Request::new(core, &ctx.caller);
     request.need(Operation::Manage, &target(ObjectKind::Vm, vm));
@@ -49,19 +51,33 @@ pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
 
 impl Core {
     /// Adds a NIC to a VM that runs or is off.
-    pub(crate) fn add_nic(&mut self, id: u32, mut nic: Vec<(String, String)>, caller: &Caller) -> Result<(), Failure> {
-        let Some(vm) = self.vms.get(id) else { return Err(Failure::no_exists(i64::from(id))) };
+    pub(crate) fn add_nic(
+        &mut self,
+        id: u32,
+        mut nic: Vec<(String, String)>,
+        caller: &Caller,
+    ) -> Result<(), Failure> {
+        let Some(vm) = self.vms.get(id) else {
+            return Err(Failure::no_exists(i64::from(id)));
+        };
         if !vm.is_running() && vm.state != VmState::Poweroff {
             return Err(Failure::action(format!(
                 "Could not add a new NIC to VM {id}, wrong state {}.",
                 vm.state_name()
             )));
         }
-        let next = vm.template.get_vectors("NIC").filter_map(|nic| vector_value(nic, "NIC_ID")).filter_map(|id| id.parse::<usize>().ok());
+        let next = vm
+            .template
+            .get_vectors("NIC")
+            .filter_map(|nic| vector_value(nic, "NIC_ID"))
+            .filter_map(|id| id.parse::<usize>().ok());
         let index = next.max().map_or(0, |last| last + 1);
         let (uid, gid, running) = (vm.meta.uid, vm.meta.gid, vm.is_running());
         let networks: Vec<u32> = self.nic_vnet(&nic, uid).ok().flatten().into_iter().collect();
-        let usage = Usage { networks, ..Usage::default() };
+        let usage = Usage {
+            networks,
+            ..Usage::default()
+        };
         self.charge(uid, gid, &usage)?;
         if let Err(cause) = self.lease_nic(id, uid, index, &mut nic) {
             self.discharge(uid, gid, &usage);
@@ -84,7 +100,9 @@ impl Core {
 
     /// Takes a NIC from a VM that runs or is off.
     pub(crate) fn remove_nic(&mut self, id: u32, nic: i64, caller: &Caller) -> Result<(), Failure> {
-        let Some(vm) = self.vms.get(id) else { return Err(Failure::no_exists(i64::from(id))) };
+        let Some(vm) = self.vms.get(id) else {
+            return Err(Failure::no_exists(i64::from(id)));
+        };
         if !vm.is_running() && vm.state != VmState::Poweroff {
             return Err(Failure::action(format!(
                 "Could not detach NIC from VM {id}, wrong state {}.",
@@ -93,12 +111,17 @@ impl Core {
         }
         let wanted = nic.to_string();
         let (uid, gid, running) = (vm.meta.uid, vm.meta.gid, vm.is_running());
-        let found = vm.template.get_vectors("NIC").find(|pairs| vector_value(pairs, "NIC_ID") == Some(&wanted));
+        let found = vm
+            .template
+            .get_vectors("NIC")
+            .find(|pairs| vector_value(pairs, "NIC_ID") == Some(&wanted));
         let Some(pairs) = found.map(<[_]>::to_vec) else {
             return Err(Failure::action(format!("NIC with NIC_ID {nic} does not exist.")));
         };
-        let networks: Vec<u32> =
-            vector_value(&pairs, "NETWORK_ID").and_then(|text| text.parse().ok()).into_iter().collect();
+        let networks: Vec<u32> = vector_value(&pairs, "NETWORK_ID")
+            .and_then(|text| text.parse().ok())
+            .into_iter()
+            .collect();
         if let Some(vnet) = networks.first().and_then(|vnet| self.vnets.get_mut(*vnet)) {
             for range in &mut vnet.ranges {
                 if let Some(address) = vector_value(&pairs, "IP").or_else(|| vector_value(&pairs, "MAC")) {
@@ -106,7 +129,14 @@ impl Core {
                 }
             }
         }
-        self.discharge(uid, gid, &Usage { networks, ..Usage::default() });
+        self.discharge(
+            uid,
+            gid,
+            &Usage {
+                networks,
+                ..Usage::default()
+            },
+        );
         if let Some(vm) = self.vms.get_mut(id) {
             vm.template = without_nic(&vm.template, &wanted);
         }

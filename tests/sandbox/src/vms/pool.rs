@@ -47,14 +47,24 @@ fn pool(core: &Core, ctx: &Context, args: &Args<'_>, write: impl Fn(&Vm, &mut Xm
 
 /// `one.vmpool.infoset`: ids joined by commas, extended. What doesn't exist or may not be seen is left out.
 pub(crate) fn pool_info_set(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
-    let wanted: BTreeSet<u32> = args.text(0).split(',').filter_map(|id| id.trim().parse().ok()).collect();
+    let wanted: BTreeSet<u32> = args
+        .text(0)
+        .split(',')
+        .filter_map(|id| id.trim().parse().ok())
+        .collect();
     let visible = |id: &u32| {
         let vm = core.vms.get(*id);
         vm.is_some_and(|vm| core.is_visible(&ctx.caller, &target(ObjectKind::Vm, vm)))
     };
     let ids: Vec<u32> = wanted.into_iter().rev().filter(visible).collect();
     let extended = args.flag(1);
-    Ok(written(core, &ids, |vm, xml| if extended { vm.write_full(xml, true) } else { vm.write_short(xml) }))
+    Ok(written(core, &ids, |vm, xml| {
+        if extended {
+            vm.write_full(xml, true)
+        } else {
+            vm.write_short(xml)
+        }
+    }))
 }
 
 fn written(core: &Core, ids: &[u32], write: impl Fn(&Vm, &mut Xml)) -> opennebula::xmlrpc::Value {

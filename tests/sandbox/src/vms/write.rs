@@ -56,7 +56,11 @@ impl Vm {
         if self.history.is_empty() {
             xml.empty("HISTORY_RECORDS");
         } else {
-            let first = if last_record_only { self.history.len() - 1 } else { 0 };
+            let first = if last_record_only {
+                self.history.len() - 1
+            } else {
+                0
+            };
             xml.open("HISTORY_RECORDS");
             for record in &self.history[first..] {
                 record.write(id, xml);
