@@ -505,11 +505,28 @@ impl Status {
             None => return Err(Unusable::Rebuild("it has no schema".to_owned())),
         }
         let status: Self = serde_json::from_value(value).map_err(|e| Unusable::Rebuild(e.to_string()))?;
-        if status.document == document {
-            Ok(status)
-        } else {
-            Err(Unusable::Clone { of: status.document })
+        if status.document != document {
+            return Err(Unusable::Clone { of: status.document });
         }
+        match status.inconsistency() {
+            None => Ok(status),
+            Some(what) => Err(Unusable::Rebuild(what)),
+        }
+    }
+
+    /// What can't be, if there is such a thing: ids are how groups are told apart.
+    fn inconsistency(&self) -> Option<String> {
+        use crate::names::{GROUPS_PER_CLUSTER, Names};
+        let names = Names::new(self.document);
+        if self.control_plane.id != names.group_id(0) || !self.control_plane.is_control_plane() {
+            return Some(format!("group {} is not the control plane of {}", self.control_plane.id, self.document));
+        }
+        let mut seen = BTreeSet::from([self.control_plane.id]);
+        self.node_groups.iter().find_map(|group| {
+            let ours = names.group_id(group.id % GROUPS_PER_CLUSTER) == group.id && !group.is_control_plane();
+            let good = ours && seen.insert(group.id);
+            (!good).then(|| format!("group {} ({}) has no id of its own", group.id, group.key))
+        })
     }
 
     /// The text for the document. Never holds `]]>`, which would end the CDATA section that OpenNebula puts around.

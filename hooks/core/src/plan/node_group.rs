@@ -21,7 +21,12 @@ pub(super) fn steps(context: &mut Context<'_>, status: &mut Status, spec: &Spec)
 }
 
 fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
-    let control_plane_lives = status.provisioned
+    // A control plane that is being built again ends everything else first.
+    let built = !matches!(
+        status.control_plane.state,
+        GroupState::Pending | GroupState::Bootstrapping | GroupState::BootstrappingFailure
+    );
+    let control_plane_lives = status.provisioned && built
         || matches!(
             status.control_plane.state,
             GroupState::Running | GroupState::Warning | GroupState::Scaling | GroupState::Upgrading
@@ -77,7 +82,9 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
         GroupState::Provisioning
         | GroupState::Scaling
         | GroupState::Upgrading
-        | GroupState::Deprovisioning => {
+        | GroupState::Deprovisioning
+            if built =>
+        {
             retarget(context, status, id);
             if !check_deadline(context, status, id) {
                 work(context, status, spec, id);
