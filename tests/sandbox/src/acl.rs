@@ -361,7 +361,7 @@ pub(crate) fn add_rule(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
             acl.to_text()
         )));
     }
-    let id = core.acls.take_id();
+    let id = core.acls.next_id();
     core.acls.insert(id, acl);
     Ok(Value::from(i64::from(id)))
 }

@@ -37,7 +37,7 @@ impl Core {
             "@1 DATASTORE/* USE #0",
         ] {
             if let Ok(acl) = Acl::parse(rule) {
-                let id = self.acls.take_id();
+                let id = self.acls.next_id();
                 self.acls.insert(id, acl);
             }
         }
@@ -90,7 +90,7 @@ impl Sandbox {
     pub fn add_acl(&self, rule: &str) -> Result<u32, SetupError> {
         let acl = Acl::parse(rule)?;
         let mut core = self.lock();
-        let id = core.acls.take_id();
+        let id = core.acls.next_id();
         core.acls.insert(id, acl);
         Ok(id)
     }
@@ -145,7 +145,7 @@ impl Sandbox {
         let mut core = self.lock();
         let oneadmin = core.oneadmin().ok_or_else(|| SetupError("no oneadmin".into()))?;
         let id = core.insert_vnet(&oneadmin, template, clusters.to_vec())?;
-        core.permit(ObjectKind::Net, id, 0o133);
+        core.permit(ObjectKind::Net, id, 0o173);
         Ok(id)
     }
 
@@ -160,7 +160,7 @@ impl Sandbox {
         let mut core = self.lock();
         let oneadmin = core.oneadmin().ok_or_else(|| SetupError("no oneadmin".into()))?;
         let id = core.insert_image(&oneadmin, template, datastore)?;
-        core.permit(ObjectKind::Image, id, 0o133);
+        core.permit(ObjectKind::Image, id, 0o173);
         Ok(id)
     }
 

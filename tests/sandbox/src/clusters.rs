@@ -60,7 +60,7 @@ impl Core {
     /// Makes an empty cluster. Its id.
     pub(crate) fn insert_cluster(&mut self, name: &str) -> u32 {
         // Ids below 100 belong to the installation, as in oned.
-        let id = self.clusters.take_id();
+        let id = self.clusters.next_id();
         self.clusters.skip_to(100);
         let mut template = Template::new();
         template.set("RESERVED_CPU", "");

@@ -86,7 +86,7 @@ impl Object for Datastore {
 impl Core {
     /// Makes a datastore in some clusters. Its id.
     pub(crate) fn insert_datastore(&mut self, name: &str, kind: DatastoreKind, clusters: Vec<u32>) -> u32 {
-        let id = self.datastores.take_id();
+        let id = self.datastores.next_id();
         let mut template = Template::new();
         let mut attributes = vec![
             ("ALLOW_ORPHANS", "NO"),

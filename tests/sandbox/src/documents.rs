@@ -121,7 +121,7 @@ impl Core {
         if name.len() > 128 {
             return Err(Failure::internal("NAME is too long; max length is 128 chars."));
         }
-        let id = self.documents.take_id();
+        let id = self.documents.next_id();
         let name = if name.is_empty() {
             format!("document-{id}")
         } else {

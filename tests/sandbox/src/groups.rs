@@ -63,7 +63,7 @@ impl Group {
 impl Core {
     /// Makes a group. Its id.
     pub(crate) fn insert_group(&mut self, name: &str) -> u32 {
-        let id = self.groups.take_id();
+        let id = self.groups.next_id();
         let meta = Meta {
             id,
             uid: 0,

@@ -197,7 +197,7 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     if !xml::is_storable(&template) {
         return Err(Failure::internal("Error transforming the Hook to XML."));
     }
-    let id = core.hooks.take_id();
+    let id = core.hooks.next_id();
     let hook = Hook {
         meta: system_meta(id, &name),
         template,

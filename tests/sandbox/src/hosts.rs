@@ -97,7 +97,7 @@ impl Object for Host {
 impl Core {
     /// Makes a host in a cluster. Its id.
     pub(crate) fn insert_host(&mut self, name: &str, cluster: u32, cpus: u64, memory_mib: u64) -> u32 {
-        let id = self.hosts.take_id();
+        let id = self.hosts.next_id();
         let mut template = Template::new();
         for (name, text) in [("HYPERVISOR", "dummy"), ("IM_MAD", "dummy"), ("VM_MAD", "dummy")] {
             template.set(name, text);

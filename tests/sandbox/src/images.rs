@@ -257,7 +257,7 @@ impl Core {
         if !kind.is_file() && template.get("DEV_PREFIX").is_none_or(str::is_empty) {
             template.set("DEV_PREFIX", "sd");
         }
-        let id = self.images.take_id();
+        let id = self.images.next_id();
         let image = Image {
             meta: self.new_meta(caller, id, name),
             state: ImageState::Locked,

@@ -62,7 +62,7 @@ impl Object for MarketApp {
 impl Core {
     /// Makes an appliance that everybody may use. Its id.
     pub(crate) fn insert_market_app(&mut self, name: &str, template: Template) -> u32 {
-        let id = self.market_apps.take_id();
+        let id = self.market_apps.next_id();
         let mut meta = system_meta(id, name);
         meta.permissions = Permissions::from_umask(0o133);
         self.market_apps.insert(

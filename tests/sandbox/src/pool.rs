@@ -45,11 +45,9 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// The id that the next object gets. oned takes it even if the object can't be stored in the end.
-    pub(crate) fn take_id(&mut self) -> u32 {
-        let id = self.next;
-        self.next += 1;
-        id
+    /// The id that the next object gets. It stays free if the object is refused in the end.
+    pub(crate) fn next_id(&self) -> u32 {
+        self.next
     }
 
     pub(crate) fn insert(&mut self, id: u32, object: T) {

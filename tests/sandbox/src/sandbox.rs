@@ -136,8 +136,8 @@ impl Sandbox {
     /// Lets everything happen that is due up to `time`, in order, and sets the clock to it. Time never goes back.
     pub fn advance_to(&self, time: u64) {
         let mut ticks = 0;
-        self.settle();
         loop {
+            self.settle();
             let mut core = self.lock();
             let Some(wake) = next_wake(&core).filter(|wake| *wake <= time) else {
                 core.now = core.now.max(time);
@@ -145,11 +145,9 @@ impl Sandbox {
             };
             ticks = if wake > core.now { 0 } else { ticks + 1 };
             core.now = core.now.max(wake);
-            if core.agenda.next().is_some_and(|next| next <= core.now) {
-                let now = core.now;
-                if let Some(task) = core.agenda.pop(now) {
-                    core.happen(&task);
-                }
+            let now = core.now;
+            if let Some(task) = core.agenda.pop(now) {
+                core.happen(&task);
                 ticks = 0;
             } else if ticks > TICKS_AT_ONCE {
                 core.now += 1;
@@ -159,7 +157,6 @@ impl Sandbox {
                 guests.tick(&mut Inside(self));
                 self.lock().guests = Some(guests);
             }
-            self.settle();
         }
     }
 

@@ -169,7 +169,7 @@ impl SchedAction {
 /// Adds an action to a VM. Its id.
 pub(crate) fn add(core: &mut Core, vm: u32, pairs: &[(String, String)]) -> Result<u32, String> {
     let origin = core.vms.get(vm).map_or(core.now, |vm| vm.stime);
-    let id = core.sched_actions.take_id();
+    let id = core.sched_actions.next_id();
     let action = SchedAction::read(id, vm, origin, pairs)?;
     core.sched_actions.insert(id, action);
     if let Some(vm) = core.vms.get_mut(vm) {

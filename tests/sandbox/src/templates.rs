@@ -149,7 +149,7 @@ impl Core {
     pub(crate) fn add_template(&mut self, caller: &Caller, mut template: Template) -> Result<u32, Failure> {
         let name = template.get("NAME").unwrap_or("").to_owned();
         template.remove("NAME");
-        let id = self.templates.take_id();
+        let id = self.templates.next_id();
         let name = if name.is_empty() {
             format!("template-{id}")
         } else {

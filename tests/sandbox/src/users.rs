@@ -98,7 +98,7 @@ const MAX_TOKENS: usize = 10;
 impl Core {
     /// Makes a user in a group. Its id.
     pub(crate) fn insert_user(&mut self, name: &str, password: &str, driver: &str, gid: u32) -> u32 {
-        let id = self.users.take_id();
+        let id = self.users.next_id();
         let gname = self
             .groups
             .get(gid)

@@ -91,7 +91,7 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     let roles: Vec<Role> = roles.collect();
     template.remove("NAME");
     template.remove("ROLE");
-    let id = core.vmgroups.take_id();
+    let id = core.vmgroups.next_id();
     let meta = core.new_meta(&ctx.caller, id, name);
     core.vmgroups.insert(
         id,

@@ -147,7 +147,7 @@ impl Core {
         shared::check_name(&name).map_err(Failure::internal)?;
         self.check_unique(ObjectKind::Net, &name, caller.uid)
             .map_err(Failure::internal)?;
-        let id = self.vnets.take_id();
+        let id = self.vnets.next_id();
         let ranges: Vec<Vec<(String, String)>> = template.get_vectors("AR").map(<[_]>::to_vec).collect();
         for known in ["NAME", "AR"] {
             template.remove(known);

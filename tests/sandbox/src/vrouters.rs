@@ -112,7 +112,7 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     };
     core.charge(uid, ctx.caller.gid, &usage)?;
 
-    let id = core.vrouters.take_id();
+    let id = core.vrouters.next_id();
     let name = template.get("NAME").unwrap_or("").to_owned();
     template.remove("NAME");
     let made = shared::check_name(&name).and_then(|()| core.lease_floating(id, uid, &mut template));

@@ -155,7 +155,7 @@ impl Core {
         let schedule: Vec<Vec<(String, String)>> =
             source.get_vectors("SCHED_ACTION").map(<[_]>::to_vec).collect();
         source.remove("SCHED_ACTION");
-        let id = self.vms.take_id();
+        let id = self.vms.next_id();
         match self.build_vm(id, caller, source, hold) {
             Ok(vm) => {
                 self.vms.insert(id, vm);

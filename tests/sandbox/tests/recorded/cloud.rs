@@ -11,9 +11,8 @@ pub fn recorded(start: u64) -> Sandbox {
     let config = Config {
         start,
         timings: Timings {
-            scheduler_window: 11,
             exec_probe: 5,
-            ..Timings::instant()
+            scheduler_window: 10, ..Timings::instant()
         },
         ..Config::default()
     };

@@ -22,7 +22,36 @@ pub fn normal(text: &str) -> String {
     // A plan's number is written a moment later than the record.
     text = text.replace("<PLAN_ID>-2</PLAN_ID>", "<PLAN_ID>-1</PLAN_ID>");
     text = text.replace("<ACTION_ID>-1</ACTION_ID>", "<ACTION_ID>0</ACTION_ID>");
-    text
+    without_random_mac(&without_times(&text))
+}
+
+/// A NIC without an address of its own has a random MAC address. All others follow from their addresses.
+fn without_random_mac(text: &str) -> String {
+    let mut pieces = text.split("02:00:");
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let is_address = piece.starts_with("c0:00:02:") || piece.starts_with("c6:33:64:");
+        out.push_str("02:00:");
+        out.push_str(if is_address { piece } else { &piece[11..] });
+    }
+    out
+}
+
+/// Times of the recording, which vary by a second: those that are 0 stay.
+fn without_times(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("17953") {
+        let digits = rest[at..].bytes().take_while(u8::is_ascii_digit).count();
+        out.push_str(&rest[..at]);
+        out.push_str(if digits == 10 { "TIME" } else { &rest[at..at + digits] });
+        rest = &rest[at + digits..];
+    }
+    out.push_str(rest);
+    match out.find("Sun Nov 22 ") {
+        Some(at) if out.len() > at + 24 => format!("{}DATE{}", &out[..at], &out[at + 24..]),
+        _ => out,
+    }
 }
 
 /// Replaces the content of an element by `*`, CDATA or not.

@@ -17,11 +17,10 @@ const TIMES: [(u32, u64); 5] = [
     (260, 1_795_353_231),
 ];
 
-const NOT_COMPARED: [(u32, &str); 6] = [
+const NOT_COMPARED: [(u32, &str); 5] = [
     (242, "attributes that Sunstone gives a group, and VLAN rules"),
     (246, "sizes of datastores and drivers of the files datastore"),
     (247, "measurements and devices of the host"),
-    (252, "the cancel came while the command was being handed over"),
     (258, "paths and dates of downloaded images"),
     (244, "oneadmin's own tokens"),
 ];
@@ -54,7 +53,10 @@ fn answers_are_those_that_were_recorded() {
         let session = server.session_for("alice", None, expiry);
         let token = session.expose().rsplit(':').next().unwrap();
         let answer = sandbox.call(&exchange.request.replace("BASE64TOKEN", token));
-        sandbox.advance_to(sandbox.now());
+        // The next request came while this one's command was being handed over.
+        if exchange.number != 251 {
+            sandbox.advance_to(sandbox.now());
+        }
         if NOT_COMPARED.iter().any(|(number, _)| *number == exchange.number) {
             continue;
         }
