@@ -8,7 +8,7 @@ use oneks::layout::Layout;
 use opennebula::Client;
 use opennebula::endpoint::Environment;
 
-use crate::connect::{self, Access};
+use crate::connect::{self, Access, Connection};
 use crate::failure::Failure;
 use crate::out::Out;
 
@@ -23,7 +23,7 @@ pub struct App {
     /// Folder of the profiles, if another than the installed one was chosen.
     pub profiles: Option<PathBuf>,
     access: Access,
-    client: Option<Client>,
+    connection: Option<Connection>,
 }
 
 /// Time as far as watching needs it.
@@ -51,17 +51,29 @@ impl Pace {
 impl App {
     /// For a process.
     pub fn new(out: Out, access: Access, profiles: Option<PathBuf>) -> Self {
-        Self { out, environment: Environment::process(), pace: Pace::machine(), profiles, access, client: None }
+        Self {
+            out,
+            environment: Environment::process(),
+            pace: Pace::machine(),
+            profiles,
+            access,
+            connection: None,
+        }
     }
 
-    /// OpenNebula as the user who calls. The session is read when it is first needed.
-    pub fn client(&mut self) -> Result<Client, Failure> {
-        if let Some(client) = &self.client {
-            return Ok(client.clone());
+    /// The way to OpenNebula. The session is read when it is first needed.
+    pub fn connection(&mut self) -> Result<Connection, Failure> {
+        if let Some(connection) = &self.connection {
+            return Ok(connection.clone());
         }
-        let client = connect::client(&self.access, &self.environment, &mut self.out)?;
-        self.client = Some(client.clone());
-        Ok(client)
+        let connection = connect::open(&self.access, &self.environment, &mut self.out)?;
+        self.connection = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// OpenNebula as the user who calls.
+    pub fn client(&mut self) -> Result<Client, Failure> {
+        Ok(self.connection()?.client())
     }
 
     /// Where the installed files lie.
@@ -74,6 +86,11 @@ impl App {
         std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
+    /// Seconds since the epoch.
+    pub fn now(&self) -> u64 {
+        (self.pace.epoch)()
+    }
+
     /// Asks for a line. `None` at the end of the input.
     pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
         self.out.ask(question);
@@ -82,8 +99,19 @@ impl App {
         Ok((read > 0).then(|| line.trim().to_owned()))
     }
 
+    /// Asks a question that takes yes or no; no unless yes is said.
+    pub fn confirm(&mut self, question: &str) -> Result<bool, Failure> {
+        if !self.is_interactive() {
+            return Err(Failure::Usage(format!(
+                "{question} Nobody can be asked here; give --yes"
+            )));
+        }
+        let answer = self.ask(&format!("{question} [y/N] "))?.unwrap_or_default();
+        Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
     #[cfg(test)]
-    pub fn for_tests(out: Out, client: Client) -> Self {
+    pub fn for_tests(out: Out, connection: Connection) -> Self {
         use std::cell::Cell;
         use std::rc::Rc;
 
@@ -97,9 +125,12 @@ impl App {
                 sleep: Box::new(move |pause| time.set(time.get() + pause)),
                 epoch: Box::new(move || 1_700_000_000 + wall.get().as_secs()),
             },
-            profiles: Some(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/profiles"))),
+            profiles: Some(PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/templates/profiles"
+            ))),
             access: Access::default(),
-            client: Some(client),
+            connection: Some(connection),
         }
     }
 }

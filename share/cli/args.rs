@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{create, delete, kubeconfig, list, recover, scale, setup, show, upgrade};
+use crate::commands::{
+    audit, check, create, delete, events, explain, kubeconfig, list, plan, profile, recover, rename, rights,
+    scale, setup, show, update, upgrade,
+};
 
 /// Kubernetes clusters on OpenNebula.
 ///
@@ -15,7 +18,12 @@ use crate::commands::{create, delete, kubeconfig, list, recover, scale, setup, s
 /// Clusters are named by id or name, node groups by id, by CLUSTER/NAME, or by name where that is unambiguous. Most
 /// commands take lists and ranges: 24,30..35,web. Without `cluster` or `nodegroup`, a cluster is meant.
 #[derive(Debug, Parser)]
-#[command(name = "oneks", version, disable_help_subcommand = false, arg_required_else_help = true)]
+#[command(
+    name = "oneks",
+    version,
+    disable_help_subcommand = false,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -75,6 +83,40 @@ pub enum Command {
     /// Print a cluster's kubeconfig
     #[command(subcommand)]
     Kubeconfig(kubeconfig::Kubeconfig),
+    /// Change the specification of a cluster or node group
+    #[command(subcommand)]
+    Update(update::Update),
+    /// Rename a cluster or node group
+    #[command(subcommand)]
+    Rename(rename::Rename),
+    /// Change who may use and manage a cluster
+    #[command(subcommand)]
+    Chmod(rights::Chmod),
+    /// Give a cluster to another group
+    #[command(subcommand)]
+    Chgrp(rights::Chgrp),
+    /// Explain why a cluster is in its state
+    #[command(subcommand)]
+    Explain(explain::Explain),
+    /// Show what the hooks would do next
+    #[command(subcommand)]
+    Plan(plan::PlanCommand),
+    /// Show what happened to a cluster
+    #[command(subcommand)]
+    Events(events::Events),
+    /// Show what the hooks wrote about a cluster
+    #[command(subcommand)]
+    Logs(events::Logs),
+    /// Check whether a cluster could live in a place
+    #[command(subcommand)]
+    Check(check::Check),
+    /// List flavours, show their inputs, check profiles
+    #[command(subcommand)]
+    Profile(profile::Profile),
+    /// List what was left behind
+    Audit(audit::Audit),
+    /// Remove what was left behind
+    Gc(audit::Gc),
     /// Register the hooks at OpenNebula, as oneadmin
     Setup(setup::Setup),
 }
@@ -93,7 +135,9 @@ pub fn with_resource(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStr
         });
         at += if takes_value { 2 } else { 1 };
     }
-    let Some(command) = text(at).and_then(|name| root.find_subcommand(name)) else { return arguments };
+    let Some(command) = text(at).and_then(|name| root.find_subcommand(name)) else {
+        return arguments;
+    };
     if command.find_subcommand("cluster").is_none() {
         return arguments;
     }
@@ -122,7 +166,10 @@ mod tests {
         for (given, wanted) in [
             ("list", "list cluster"),
             ("list -j", "list cluster -j"),
-            ("--endpoint http://x:1/RPC2 -v list --csv", "--endpoint http://x:1/RPC2 -v list cluster --csv"),
+            (
+                "--endpoint http://x:1/RPC2 -v list --csv",
+                "--endpoint http://x:1/RPC2 -v list cluster --csv",
+            ),
             ("show 24", "show cluster 24"),
             ("delete 24..30 --force", "delete cluster 24..30 --force"),
             ("list nodegroup", "list nodegroup"),
@@ -133,7 +180,10 @@ mod tests {
             ("", ""),
         ] {
             let words = |text: &str| -> Vec<OsString> {
-                std::iter::once("oneks").chain(text.split_whitespace()).map(OsString::from).collect()
+                std::iter::once("oneks")
+                    .chain(text.split_whitespace())
+                    .map(OsString::from)
+                    .collect()
             };
             assert_eq!(with_resource(words(given)), words(wanted), "{given}");
         }

@@ -40,13 +40,21 @@ impl Cluster {
     /// Reads a document.
     pub fn new(document: Document) -> Self {
         let template = &document.template;
-        let spec = template.get("SPEC").and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+        let spec = template
+            .get("SPEC")
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or(Value::Null);
         let (status, trouble) = match Status::parse(template.get("STATUS"), document.id) {
             Ok(status) => (Some(status), None),
             Err(_) if template.get("STATUS").is_none() => (None, None),
             Err(trouble) => (None, Some(trouble)),
         };
-        Self { document, spec, status, trouble }
+        Self {
+            document,
+            spec,
+            status,
+            trouble,
+        }
     }
 
     /// The cluster with this id.
@@ -117,13 +125,22 @@ impl Cluster {
     /// The version that it runs, or that it is to run while nobody knows.
     pub fn version(&self) -> String {
         let running = self.status.as_ref().and_then(|s| s.control_plane.version.clone());
-        running.unwrap_or_else(|| self.spec["kubernetes_version"].as_str().unwrap_or_default().to_owned())
+        running.unwrap_or_else(|| {
+            self.spec["kubernetes_version"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        })
     }
 
     /// Nodes that are ready, and that are wanted.
     pub fn nodes(&self) -> Option<(u32, u32)> {
         let status = self.status.as_ref().filter(|s| s.accepted.is_some())?;
-        Some(status.groups().fold((0, 0), |(ready, want), g| (ready + g.ready, want + g.want)))
+        Some(
+            status
+                .groups()
+                .fold((0, 0), |(ready, want), g| (ready + g.ready, want + g.want)),
+        )
     }
 
     /// Address of the API server.
@@ -142,7 +159,9 @@ impl Cluster {
         if let Some(refused) = status.condition("Accepted").filter(|c| c.status == Truth::False) {
             return refused.message.clone();
         }
-        let failed = status.groups().find_map(|g| g.error.as_ref().map(|e| format!("{}: {}", g.key, e.message)));
+        let failed = status
+            .groups()
+            .find_map(|g| g.error.as_ref().map(|e| format!("{}: {}", g.key, e.message)));
         if let Some(text) = failed {
             return text;
         }
@@ -150,8 +169,10 @@ impl Cluster {
             return String::new();
         }
         let said = status.conditions.iter().find(|c| {
-            matches!(c.kind.as_str(), "Retrying" | "OwnerChanged" | "DeletionProtected" | "Observed")
-                && (c.status == Truth::True) != (c.kind == "Observed")
+            matches!(
+                c.kind.as_str(),
+                "Retrying" | "OwnerChanged" | "DeletionProtected" | "Observed"
+            ) && (c.status == Truth::True) != (c.kind == "Observed")
         });
         said.map(|c| c.message.clone()).unwrap_or_default()
     }
@@ -160,7 +181,12 @@ impl Cluster {
     pub fn created(&self) -> Option<u64> {
         let status = self.status.as_ref()?;
         let history = status.history.first().map(|e| e.at);
-        let conditions = status.conditions.iter().map(|c| c.since).filter(|at| *at > 0).min();
+        let conditions = status
+            .conditions
+            .iter()
+            .map(|c| c.since)
+            .filter(|at| *at > 0)
+            .min();
         history.into_iter().chain(conditions).min()
     }
 
@@ -175,12 +201,20 @@ impl Cluster {
         let mut groups = vec![control_plane];
         for spec in self.spec["node_groups"].as_array().into_iter().flatten() {
             if let Some(key) = spec["name"].as_str() {
-                groups.push(NodeGroup { key, status: known(key), spec: Some(spec) });
+                groups.push(NodeGroup {
+                    key,
+                    status: known(key),
+                    spec: Some(spec),
+                });
             }
         }
         for status in self.status.iter().flat_map(|s| &s.node_groups) {
             if groups.iter().all(|g| g.key != status.key) {
-                groups.push(NodeGroup { key: &status.key, status: Some(status), spec: None });
+                groups.push(NodeGroup {
+                    key: &status.key,
+                    status: Some(status),
+                    spec: None,
+                });
             }
         }
         groups
@@ -192,8 +226,13 @@ impl Cluster {
     /// There is none; the message names those there are.
     pub fn group(&self, wanted: &str) -> Result<NodeGroup<'_>, Failure> {
         let groups = self.groups();
-        let id = wanted.parse::<u32>().ok().filter(|id| cluster_of_group(*id) == self.id());
-        let found = groups.iter().find(|g| g.key == wanted || id.is_some() && g.id() == id);
+        let id = wanted
+            .parse::<u32>()
+            .ok()
+            .filter(|id| cluster_of_group(*id) == self.id());
+        let found = groups
+            .iter()
+            .find(|g| g.key == wanted || id.is_some() && g.id() == id);
         if let Some(group) = found {
             return Ok(group.clone());
         }
@@ -224,7 +263,9 @@ impl NodeGroup<'_> {
 
     /// Its state.
     pub fn state(&self) -> &'static str {
-        self.status.map_or(oneks_core::state::GroupState::Pending, |s| s.state).as_str()
+        self.status
+            .map_or(oneks_core::state::GroupState::Pending, |s| s.state)
+            .as_str()
     }
 
     /// A text of SPEC.
@@ -239,12 +280,16 @@ impl NodeGroup<'_> {
 
     /// Nodes that are ready, and that are wanted.
     pub fn nodes(&self) -> Option<(u32, u32)> {
-        self.status.filter(|s| s.goal.is_some() || s.target.is_some()).map(|s| (s.ready, s.want))
+        self.status
+            .filter(|s| s.goal.is_some() || s.target.is_some())
+            .map(|s| (s.ready, s.want))
     }
 
     /// Why it is in a failure or warning.
     pub fn error(&self) -> &str {
-        self.status.and_then(|s| s.error.as_ref()).map_or("", |e| e.message.as_str())
+        self.status
+            .and_then(|s| s.error.as_ref())
+            .map_or("", |e| e.message.as_str())
     }
 }
 
@@ -261,5 +306,7 @@ fn explain(trouble: &Unusable) -> String {
 
 /// There is no such cluster.
 pub fn not_found(wanted: &str) -> Failure {
-    Failure::NotFound(format!("there is no cluster {wanted} that you may see; `oneks list` shows those there are"))
+    Failure::NotFound(format!(
+        "there is no cluster {wanted} that you may see; `oneks list` shows those there are"
+    ))
 }

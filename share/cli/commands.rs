@@ -1,13 +1,22 @@
 //! The commands, one file each.
 
+pub mod audit;
+pub mod check;
 pub mod create;
 pub mod delete;
+pub mod events;
+pub mod explain;
 pub mod kubeconfig;
 pub mod list;
+pub mod plan;
+pub mod profile;
 pub mod recover;
+pub mod rename;
+pub mod rights;
 pub mod scale;
 pub mod setup;
 pub mod show;
+pub mod update;
 pub mod upgrade;
 
 use crate::app::App;
@@ -36,6 +45,10 @@ pub fn each<T>(
     }
     match code {
         None => Ok(()),
-        Some(code) => Err(Failure::Several { count, of: items.len(), code }),
+        Some(code) => Err(Failure::Several {
+            count,
+            of: items.len(),
+            code,
+        }),
     }
 }

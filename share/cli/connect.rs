@@ -1,8 +1,10 @@
 //! Finding OpenNebula and the session, as every OpenNebula tool does.
 
+use std::sync::Arc;
+
 use opennebula::endpoint::Environment;
 use opennebula::http::HttpTransport;
-use opennebula::{Client, Secret, Session};
+use opennebula::{Client, Secret, Session, Transport};
 
 use crate::failure::Failure;
 use crate::out::Out;
@@ -19,19 +21,36 @@ pub struct Access {
     pub password: Option<Secret>,
 }
 
-/// OpenNebula as the chosen user.
-pub fn client(access: &Access, environment: &Environment, out: &mut Out) -> Result<Client, Failure> {
+/// A way to OpenNebula, and as whom.
+#[derive(Clone)]
+pub struct Connection {
+    /// The way.
+    pub transport: Arc<dyn Transport>,
+    /// As whom.
+    pub session: Session,
+}
+
+impl Connection {
+    /// OpenNebula as this user.
+    pub fn client(&self) -> Client {
+        Client::new(self.transport.clone(), self.session.clone())
+    }
+}
+
+/// The connection that the command line and the environment ask for.
+pub fn open(access: &Access, environment: &Environment, out: &mut Out) -> Result<Connection, Failure> {
     let endpoint = match &access.endpoint {
         Some(endpoint) => endpoint.trim().to_owned(),
         None => environment.endpoint()?,
     };
     let session = session(access, environment, out)?;
     out.detail(&format!("oneks: {endpoint} as {}", session.user()));
-    if endpoint.starts_with("https://") {
-        return Ok(Client::new(TlsTransport::new(&endpoint)?, session));
-    }
-    let transport = HttpTransport::new(&endpoint).map_err(|e| Failure::Usage(e.to_string()))?;
-    Ok(Client::new(transport, session))
+    let transport: Arc<dyn Transport> = if endpoint.starts_with("https://") {
+        Arc::new(TlsTransport::new(&endpoint)?)
+    } else {
+        Arc::new(HttpTransport::new(&endpoint).map_err(|e| Failure::Usage(e.to_string()))?)
+    };
+    Ok(Connection { transport, session })
 }
 
 fn session(access: &Access, environment: &Environment, out: &mut Out) -> Result<Session, Failure> {
@@ -45,8 +64,11 @@ fn session(access: &Access, environment: &Environment, out: &mut Out) -> Result<
         return Ok(Session::new(user, password));
     }
     out.ask(&format!("Password of {user}: "));
-    let password = rpassword::read_password()
-        .map_err(|e| Failure::Usage(format!("the password of {user} can't be read ({e}); give --password")))?;
+    let password = rpassword::read_password().map_err(|e| {
+        Failure::Usage(format!(
+            "the password of {user} can't be read ({e}); give --password"
+        ))
+    })?;
     if password.is_empty() {
         return Err(Failure::Usage(format!("the password of {user} is empty")));
     }

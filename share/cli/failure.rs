@@ -71,14 +71,32 @@ pub enum Code {
 impl Code {
     /// Every code with its meaning.
     pub const TABLE: [(Self, &'static str); 8] = [
-        (Self::Success, "it was done; with --wait: the cluster came to rest as wanted"),
-        (Self::Error, "OpenNebula could not be reached or refused, or a file could not be read or written"),
+        (
+            Self::Success,
+            "it was done; with --wait: the cluster came to rest as wanted",
+        ),
+        (
+            Self::Error,
+            "OpenNebula could not be reached or refused, or a file could not be read or written",
+        ),
         (Self::Usage, "the command line makes no sense"),
-        (Self::NotFound, "there is no such cluster, node group, network, datastore or user"),
-        (Self::Refused, "a value was refused, by this command or by the hooks; the cluster stays as it was"),
+        (
+            Self::NotFound,
+            "there is no such cluster, node group, network, datastore or user",
+        ),
+        (
+            Self::Refused,
+            "a value was refused, by this command or by the hooks; the cluster stays as it was",
+        ),
         (Self::OperationFailed, "with --wait: the operation failed"),
-        (Self::TimedOut, "with --wait: the operation did not end in time; it goes on"),
-        (Self::NotAllowed, "OpenNebula does not know the user, or the user may not do this"),
+        (
+            Self::TimedOut,
+            "with --wait: the operation did not end in time; it goes on",
+        ),
+        (
+            Self::NotAllowed,
+            "OpenNebula does not know the user, or the user may not do this",
+        ),
     ];
 
     /// The number.
@@ -121,9 +139,9 @@ impl Failure {
             return Some("the owner or an administrator can grant it (chmod, oneacl), or raise the quota");
         }
         match error {
-            Error::Unreachable { .. } | Error::Timeout { .. } => {
-                Some("is oned running? Its address is taken from --endpoint, ONE_XMLRPC or ~/.one/one_endpoint")
-            }
+            Error::Unreachable { .. } | Error::Timeout { .. } => Some(
+                "is oned running? Its address is taken from --endpoint, ONE_XMLRPC or ~/.one/one_endpoint",
+            ),
             _ => None,
         }
     }

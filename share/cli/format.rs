@@ -43,7 +43,11 @@ impl FormatArgs {
         if self.xml {
             return out.line(&xml()?);
         }
-        if self.yaml { out.data(&yaml(value)?) } else { out.line(&pretty(value)) }
+        if self.yaml {
+            out.data(&yaml(value)?)
+        } else {
+            out.line(&pretty(value))
+        }
     }
 }
 
@@ -75,7 +79,10 @@ pub fn cluster(cluster: &Cluster) -> Value {
         "TEMPLATE": template(&document.template),
     });
     if let (Some(lock), Value::Object(map)) = (document.lock, &mut value) {
-        map.insert("LOCK".to_owned(), json!({"LOCKED": lock.level, "OWNER": lock.owner, "TIME": lock.time}));
+        map.insert(
+            "LOCK".to_owned(),
+            json!({"LOCKED": lock.level, "OWNER": lock.owner, "TIME": lock.time}),
+        );
     }
     value
 }
@@ -98,7 +105,11 @@ pub fn node_group(cluster: &Cluster, group: &NodeGroup<'_>) -> Value {
 
 /// `CONTROLPLANE` or `NODEGROUP`.
 pub fn role(group: &NodeGroup<'_>) -> &'static str {
-    if group.is_control_plane() { "CONTROLPLANE" } else { "NODEGROUP" }
+    if group.is_control_plane() {
+        "CONTROLPLANE"
+    } else {
+        "NODEGROUP"
+    }
 }
 
 /// A cluster as OpenNebula's XML, without secrets.
@@ -111,8 +122,13 @@ pub fn cluster_xml(cluster: &Cluster) -> Result<String, Failure> {
     for name in SECRET_ATTRIBUTES {
         content.remove(name);
     }
-    let content = content.to_xml("TEMPLATE").map_err(|e| Failure::Other(format!("{}: {e}", cluster.title())))?;
-    let bits: String = bits(document.permissions).iter().map(|(n, v)| format!("<{n}>{v}</{n}>")).collect();
+    let content = content
+        .to_xml("TEMPLATE")
+        .map_err(|e| Failure::Other(format!("{}: {e}", cluster.title())))?;
+    let bits: String = bits(document.permissions)
+        .iter()
+        .map(|(n, v)| format!("<{n}>{v}</{n}>"))
+        .collect();
     Ok(format!(
         "<DOCUMENT><ID>{}</ID><UID>{}</UID><GID>{}</GID><UNAME>{}</UNAME><GNAME>{}</GNAME><NAME>{}</NAME>\
          <TYPE>{}</TYPE><PERMISSIONS>{bits}</PERMISSIONS>{content}</DOCUMENT>",
@@ -172,7 +188,11 @@ fn template(template: &Template) -> Value {
     for name in template.names().filter(|name| !SECRET_ATTRIBUTES.contains(name)) {
         let attributes = template.iter().filter(|a| a.name == name);
         let mut values: Vec<Value> = attributes.map(|a| attribute(&a.name, &a.value)).collect();
-        let value = if values.len() == 1 { values.remove(0) } else { Value::Array(values) };
+        let value = if values.len() == 1 {
+            values.remove(0)
+        } else {
+            Value::Array(values)
+        };
         map.insert(name.to_owned(), value);
     }
     Value::Object(map)
@@ -180,9 +200,12 @@ fn template(template: &Template) -> Value {
 
 fn attribute(name: &str, value: &AttributeValue) -> Value {
     match value {
-        AttributeValue::Vector(pairs) => {
-            Value::Object(pairs.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str()))).collect())
-        }
+        AttributeValue::Vector(pairs) => Value::Object(
+            pairs
+                .iter()
+                .map(|(key, text)| (key.clone(), Value::from(text.as_str())))
+                .collect(),
+        ),
         AttributeValue::Text(text) if matches!(name, "SPEC" | "STATUS") => {
             serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()))
         }
@@ -191,7 +214,12 @@ fn attribute(name: &str, value: &AttributeValue) -> Value {
 }
 
 fn permissions(permissions: Permissions) -> Value {
-    Value::Object(bits(permissions).into_iter().map(|(name, bit)| (name.to_owned(), Value::from(bit))).collect())
+    Value::Object(
+        bits(permissions)
+            .into_iter()
+            .map(|(name, bit)| (name.to_owned(), Value::from(bit)))
+            .collect(),
+    )
 }
 
 fn bits(permissions: Permissions) -> Vec<(&'static str, u8)> {
@@ -202,7 +230,9 @@ fn bits(permissions: Permissions) -> Vec<(&'static str, u8)> {
     ];
     let access = [permissions.owner, permissions.group, permissions.other];
     let pairs = names.into_iter().zip(access);
-    pairs.flat_map(|(names, access)| names.into_iter().zip(rights(access))).collect()
+    pairs
+        .flat_map(|(names, access)| names.into_iter().zip(rights(access)))
+        .collect()
 }
 
 fn rights(access: Access) -> [u8; 3] {

@@ -157,7 +157,9 @@ pub fn compare(wanted: &[Definition], there: &[Hook], folder: &Path) -> Vec<Chan
             changes.push(Change::Update(hook.id, definition.clone(), different));
         }
     }
-    let stale = there.iter().filter(|h| h.name.starts_with(PREFIX) && wanted.iter().all(|d| d.name != h.name));
+    let stale = there
+        .iter()
+        .filter(|h| h.name.starts_with(PREFIX) && wanted.iter().all(|d| d.name != h.name));
     changes.extend(stale.map(|h| Change::Delete(h.id, h.name.clone())));
     changes
 }
@@ -170,7 +172,12 @@ mod tests {
 
     fn hook(definition: &Definition, id: u32, folder: &str) -> Hook {
         let template = definition.template(Path::new(folder));
-        Hook { id, name: definition.name.clone(), hook_type: definition.event.hook_type().to_owned(), template }
+        Hook {
+            id,
+            name: definition.name.clone(),
+            hook_type: definition.event.hook_type().to_owned(),
+            template,
+        }
     }
 
     #[test]
@@ -182,7 +189,10 @@ mod tests {
         assert!(names.contains("oneks-internal-vmmonitor"));
         assert!(names.contains("oneks-vm-state-running"));
         for name in names {
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'),
+                "{name}"
+            );
         }
     }
 
@@ -199,7 +209,11 @@ mod tests {
             Event::Call(_) => None,
         });
         for (state, lcm) in pairs {
-            assert_eq!(state == VmState::Active, lcm != LcmState::LcmInit, "{state}/{lcm}");
+            assert_eq!(
+                state == VmState::Active,
+                lcm != LcmState::LcmInit,
+                "{state}/{lcm}"
+            );
         }
     }
 
@@ -207,7 +221,13 @@ mod tests {
     fn every_hook_has_an_executable_of_the_repository() {
         for definition in table().unwrap() {
             let source = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/");
-            assert!(Path::new(source).join(&definition.executable).join("main.rs").exists(), "{definition:?}");
+            assert!(
+                Path::new(source)
+                    .join(&definition.executable)
+                    .join("main.rs")
+                    .exists(),
+                "{definition:?}"
+            );
         }
     }
 
@@ -226,8 +246,16 @@ mod tests {
         there[1].template.remove("TIMEOUT");
         there[2].hook_type = "state".to_owned();
         let missing = there.remove(3);
-        there.push(Hook { id: 900, name: "oneks-old".into(), ..missing.clone() });
-        there.push(Hook { id: 901, name: "somebody-elses".into(), ..missing });
+        there.push(Hook {
+            id: 900,
+            name: "oneks-old".into(),
+            ..missing.clone()
+        });
+        there.push(Hook {
+            id: 901,
+            name: "somebody-elses".into(),
+            ..missing
+        });
         assert_eq!(
             compare(&table, &there, Path::new("/hooks")),
             [

@@ -10,7 +10,9 @@ mod failure;
 mod format;
 mod hooks;
 mod out;
+mod perspective;
 mod select;
+mod strays;
 mod table;
 mod time;
 mod tls;
@@ -63,6 +65,18 @@ fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
         Command::Recover(recover) => recover.run(app),
         Command::Delete(delete) => delete.run(app),
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(app),
+        Command::Update(update) => update.run(app),
+        Command::Rename(rename) => rename.run(app),
+        Command::Chmod(chmod) => chmod.run(app),
+        Command::Chgrp(chgrp) => chgrp.run(app),
+        Command::Explain(explain) => explain.run(app),
+        Command::Plan(plan) => plan.run(app),
+        Command::Events(events) => events.run(app),
+        Command::Logs(logs) => logs.run(app),
+        Command::Check(check) => check.run(app),
+        Command::Profile(profile) => profile.run(app),
+        Command::Audit(audit) => audit.run(app),
+        Command::Gc(gc) => gc.run(app),
         Command::Setup(setup) => setup.run(app),
     }
 }

@@ -31,7 +31,11 @@ pub struct GroupRef {
 }
 
 fn parts(list: &str) -> Result<Vec<Part>, Failure> {
-    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(part).collect()
+    list.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(part)
+        .collect()
 }
 
 fn part(text: &str) -> Result<Part, Failure> {
@@ -71,8 +75,11 @@ pub fn clusters(client: &Client, lists: &[String]) -> Result<Vec<u32>, Failure> 
         match part {
             Part::Id(id) => ids.push(id),
             Part::Range(from, to) => {
-                let inside: Vec<u32> =
-                    pool.iter().map(Cluster::id).filter(|id| (from..=to).contains(id)).collect();
+                let inside: Vec<u32> = pool
+                    .iter()
+                    .map(Cluster::id)
+                    .filter(|id| (from..=to).contains(id))
+                    .collect();
                 if inside.is_empty() {
                     return Err(not_found(&format!("from {from} to {to}")));
                 }
@@ -93,18 +100,27 @@ pub fn clusters(client: &Client, lists: &[String]) -> Result<Vec<u32>, Failure> 
 pub fn cluster(client: &Client, text: &str) -> Result<u32, Failure> {
     match clusters(client, std::slice::from_ref(&text.to_owned()))?[..] {
         [id] => Ok(id),
-        _ => Err(Failure::Usage(format!("{text}: one cluster is wanted here, not several"))),
+        _ => Err(Failure::Usage(format!(
+            "{text}: one cluster is wanted here, not several"
+        ))),
     }
 }
 
 fn by_name(pool: &[Cluster], name: &str) -> Result<u32, Failure> {
-    let found: Vec<u32> = pool.iter().filter(|c| c.name() == name).map(Cluster::id).collect();
+    let found: Vec<u32> = pool
+        .iter()
+        .filter(|c| c.name() == name)
+        .map(Cluster::id)
+        .collect();
     match found[..] {
         [] => Err(not_found(name)),
         [id] => Ok(id),
         _ => {
             let ids: Vec<String> = found.iter().map(u32::to_string).collect();
-            Err(Failure::Usage(format!("several clusters are called {name}: {}; give an id", ids.join(", "))))
+            Err(Failure::Usage(format!(
+                "several clusters are called {name}: {}; give an id",
+                ids.join(", ")
+            )))
         }
     }
 }
@@ -116,27 +132,47 @@ fn by_name(pool: &[Cluster], name: &str) -> Result<u32, Failure> {
 pub fn groups(client: &Client, lists: &[String]) -> Result<Vec<GroupRef>, Failure> {
     let mut found = Vec::new();
     let mut pool = None;
-    for text in lists.iter().flat_map(|l| l.split(',')).map(str::trim).filter(|t| !t.is_empty()) {
+    for text in lists
+        .iter()
+        .flat_map(|l| l.split(','))
+        .map(str::trim)
+        .filter(|t| !t.is_empty())
+    {
         if let Some((of, key)) = text.split_once('/') {
-            found.push(GroupRef { cluster: cluster(client, of)?, group: key.to_owned() });
+            found.push(GroupRef {
+                cluster: cluster(client, of)?,
+                group: key.to_owned(),
+            });
             continue;
         }
         match part(text)? {
-            Part::Id(id) => found.push(GroupRef { cluster: cluster_of_group(id), group: id.to_string() }),
+            Part::Id(id) => found.push(GroupRef {
+                cluster: cluster_of_group(id),
+                group: id.to_string(),
+            }),
             Part::Range(from, to) => {
                 let pool = look(&mut pool, client)?;
-                let all = pool.iter().flat_map(|c| c.groups().into_iter().map(move |g| (c.id(), g.id())));
+                let all = pool
+                    .iter()
+                    .flat_map(|c| c.groups().into_iter().map(move |g| (c.id(), g.id())));
                 let inside = all.filter_map(|(cluster, id)| Some((cluster, id?)));
                 let inside = inside.filter(|(_, id)| (from..=to).contains(id));
                 let before = found.len();
-                found.extend(inside.map(|(cluster, id)| GroupRef { cluster, group: id.to_string() }));
+                found.extend(inside.map(|(cluster, id)| GroupRef {
+                    cluster,
+                    group: id.to_string(),
+                }));
                 if found.len() == before {
-                    return Err(Failure::NotFound(format!("there is no node group from {from} to {to}")));
+                    return Err(Failure::NotFound(format!(
+                        "there is no node group from {from} to {to}"
+                    )));
                 }
             }
             Part::Name(key) => {
                 let pool = look(&mut pool, client)?;
-                let with = pool.iter().filter(|c| c.groups().iter().any(|g| g.key == key && !g.is_control_plane()));
+                let with = pool
+                    .iter()
+                    .filter(|c| c.groups().iter().any(|g| g.key == key && !g.is_control_plane()));
                 let with: Vec<u32> = with.map(Cluster::id).collect();
                 match with[..] {
                     [cluster] => found.push(GroupRef { cluster, group: key }),
@@ -179,7 +215,10 @@ mod tests {
     fn lists_are_taken_apart() {
         for (text, wanted) in [
             ("24", vec![Part::Id(24)]),
-            ("1,3..5,web", vec![Part::Id(1), Part::Range(3, 5), Part::Name("web".into())]),
+            (
+                "1,3..5,web",
+                vec![Part::Id(1), Part::Range(3, 5), Part::Name("web".into())],
+            ),
             ("7..7", vec![Part::Range(7, 7)]),
             (" 2 , 3 ", vec![Part::Id(2), Part::Id(3)]),
             ("a..b", vec![Part::Name("a..b".into())]),

@@ -6,11 +6,11 @@ mod layout;
 use clap::Args;
 use clap::builder::styling::{AnsiColor, Style};
 
-pub use layout::one_line;
+pub use layout::{one_line, wrap};
 
-use filter::Filter;
 use crate::failure::Failure;
 use crate::out::Out;
+use filter::Filter;
 
 /// A column of a table.
 pub struct Column<T> {
@@ -27,7 +27,16 @@ pub struct Column<T> {
 impl<T> Column<T> {
     /// A column with its name, as `-l` takes it, what it shows, as `--describe` says it, and its value.
     pub const fn new(name: &'static str, about: &'static str, value: fn(&T) -> String) -> Self {
-        Self { name, about, value, style: plain, right: false, least: 0, spare: 0, wraps: false }
+        Self {
+            name,
+            about,
+            value,
+            style: plain,
+            right: false,
+            least: 0,
+            spare: 0,
+            wraps: false,
+        }
     }
 
     /// Its values are numbers.
@@ -52,7 +61,11 @@ impl<T> Column<T> {
 
     /// The last column: what does not fit on a terminal's line goes on below.
     pub const fn wraps(self) -> Self {
-        Self { wraps: true, least: 24, ..self }
+        Self {
+            wraps: true,
+            least: 24,
+            ..self
+        }
     }
 
     /// The colour of its values.
@@ -101,11 +114,18 @@ pub fn show<T>(out: &mut Out, columns: &[Column<T>], args: &TableArgs, rows: &[T
         return csv(out, &chosen, args, rows);
     }
     let widths = layout::widths(&chosen, rows, out.width(), args.list.is_empty());
-    let shown: Vec<(&Column<T>, usize)> =
-        chosen.into_iter().zip(widths).filter_map(|(column, width)| Some((column, width?))).collect();
+    let shown: Vec<(&Column<T>, usize)> = chosen
+        .into_iter()
+        .zip(widths)
+        .filter_map(|(column, width)| Some((column, width?)))
+        .collect();
     let colour = out.colour();
     if !args.no_header {
-        let style = if colour { Style::new().bold().underline() } else { Style::new() };
+        let style = if colour {
+            Style::new().bold().underline()
+        } else {
+            Style::new()
+        };
         line(out, &shown, |column| (column.name.to_owned(), style))?;
     }
     for row in rows {
@@ -146,7 +166,10 @@ fn line<T>(
 /// A filter that makes no sense.
 pub fn filter<T>(columns: &[Column<T>], args: &TableArgs, rows: Vec<T>) -> Result<Vec<T>, Failure> {
     let filter = Filter::parse(columns, &args.filter, args.operator)?;
-    Ok(rows.into_iter().filter(|row| filter.keeps(columns, row)).collect())
+    Ok(rows
+        .into_iter()
+        .filter(|row| filter.keeps(columns, row))
+        .collect())
 }
 
 /// Says what the columns show.
@@ -189,10 +212,16 @@ fn chosen<'a, T>(columns: &'a [Column<T>], names: &[String]) -> Result<Vec<&'a C
 }
 
 fn column<'a, T>(columns: &'a [Column<T>], name: &str) -> Result<&'a Column<T>, Failure> {
-    columns.iter().find(|c| c.name.eq_ignore_ascii_case(name.trim())).ok_or_else(|| {
-        let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
-        Failure::Usage(format!("there is no column {name}; there are {}", names.join(", ")))
-    })
+    columns
+        .iter()
+        .find(|c| c.name.eq_ignore_ascii_case(name.trim()))
+        .ok_or_else(|| {
+            let names: Vec<&str> = columns.iter().map(|c| c.name).collect();
+            Failure::Usage(format!(
+                "there is no column {name}; there are {}",
+                names.join(", ")
+            ))
+        })
 }
 
 /// No colour.
@@ -225,12 +254,18 @@ mod tests {
     ];
 
     fn rows() -> Vec<Row> {
-        vec![Row(7, "web", "says \"no\", again"), Row(1200, "a-rather-long-name", "")]
+        vec![
+            Row(7, "web", "says \"no\", again"),
+            Row(1200, "a-rather-long-name", ""),
+        ]
     }
 
     fn shown(width: Option<usize>, args: &TableArgs) -> String {
         let (mut out, stdout, _) = Out::captured(width);
-        let args = TableArgs { csv_del: ",".into(), ..args.clone() };
+        let args = TableArgs {
+            csv_del: ",".into(),
+            ..args.clone()
+        };
         let kept = filter(COLUMNS, &args, rows()).unwrap();
         show(&mut out, COLUMNS, &args, &kept).unwrap();
         stdout.text()
@@ -250,17 +285,32 @@ mod tests {
             shown(Some(30), &TableArgs::default()),
             "  ID NAME         WHY\n   7 web          says \"no\", …\n1200 a-rather-lo…\n"
         );
-        assert_eq!(shown(Some(16), &TableArgs::default()), "  ID NAME\n   7 web\n1200 a-rather-…\n");
+        assert_eq!(
+            shown(Some(16), &TableArgs::default()),
+            "  ID NAME\n   7 web\n1200 a-rather-…\n"
+        );
     }
 
     #[test]
     fn chosen_columns_stay_on_any_terminal() {
-        let args = TableArgs { list: vec!["why".into(), "id".into()], ..TableArgs::default() };
-        assert_eq!(shown(Some(5), &args), "WHY        ID\nsays \"n…    7\n         1200\n");
-        let wrong = TableArgs { list: vec!["SIZE".into()], ..TableArgs::default() };
+        let args = TableArgs {
+            list: vec!["why".into(), "id".into()],
+            ..TableArgs::default()
+        };
+        assert_eq!(
+            shown(Some(5), &args),
+            "WHY        ID\nsays \"n…    7\n         1200\n"
+        );
+        let wrong = TableArgs {
+            list: vec!["SIZE".into()],
+            ..TableArgs::default()
+        };
         let (mut out, ..) = Out::captured(None);
         let error = show(&mut out, COLUMNS, &wrong, &rows()).unwrap_err();
-        assert_eq!(error.to_string(), "there is no column SIZE; there are ID, NAME, WHY");
+        assert_eq!(
+            error.to_string(),
+            "there is no column SIZE; there are ID, NAME, WHY"
+        );
     }
 
     #[test]
@@ -272,13 +322,22 @@ mod tests {
         let row = Row(7, "", "a text that is longer than one line of the terminal");
         let (mut out, stdout, _) = Out::captured(Some(30));
         show(&mut out, columns, &TableArgs::default(), &[row]).unwrap();
-        assert_eq!(stdout.text(), "ID TEXT\n 7 a text that is longer than\n   one line of the terminal\n");
+        assert_eq!(
+            stdout.text(),
+            "ID TEXT\n 7 a text that is longer than\n   one line of the terminal\n"
+        );
     }
 
     #[test]
     fn csv_quotes_what_needs_it() {
-        let args = TableArgs { csv: true, ..TableArgs::default() };
-        assert_eq!(shown(Some(10), &args), "ID,NAME,WHY\n7,web,\"says \"\"no\"\", again\"\n1200,a-rather-long-name,\n");
+        let args = TableArgs {
+            csv: true,
+            ..TableArgs::default()
+        };
+        assert_eq!(
+            shown(Some(10), &args),
+            "ID,NAME,WHY\n7,web,\"says \"\"no\"\", again\"\n1200,a-rather-long-name,\n"
+        );
     }
 
     #[test]

@@ -21,8 +21,13 @@ pub fn clock(epoch: u64) -> String {
 }
 
 fn format(epoch: u64, pattern: &str) -> String {
-    let timestamp = i64::try_from(epoch).ok().and_then(|s| Timestamp::from_second(s).ok());
-    timestamp.map_or_else(|| "-".to_owned(), |t| t.to_zoned(TimeZone::system()).strftime(pattern).to_string())
+    let timestamp = i64::try_from(epoch)
+        .ok()
+        .and_then(|s| Timestamp::from_second(s).ok());
+    timestamp.map_or_else(
+        || "-".to_owned(),
+        |t| t.to_zoned(TimeZone::system()).strftime(pattern).to_string(),
+    )
 }
 
 /// `3d 4h`, `2h 10m`, `5m`, `12s`: the two largest units.
@@ -41,7 +46,11 @@ pub fn length(seconds: u64) -> String {
             break;
         }
     }
-    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+    if parts.is_empty() {
+        "0s".to_owned()
+    } else {
+        parts.join(" ")
+    }
 }
 
 /// Reads `90`, `90s`, `30m`, `2h`, `1h30m`.
@@ -65,11 +74,18 @@ pub fn parse_length(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         let number: u64 = digits.parse().map_err(|_| wrong())?;
-        total = number.checked_mul(unit).and_then(|n| total.checked_add(n)).ok_or_else(wrong)?;
+        total = number
+            .checked_mul(unit)
+            .and_then(|n| total.checked_add(n))
+            .ok_or_else(wrong)?;
         digits.clear();
     }
     if !digits.is_empty() {
-        total = digits.parse::<u64>().ok().and_then(|n| total.checked_add(n)).ok_or_else(wrong)?;
+        total = digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| total.checked_add(n))
+            .ok_or_else(wrong)?;
     } else if text.trim().is_empty() {
         return Err(wrong());
     }
@@ -82,16 +98,29 @@ mod tests {
 
     #[test]
     fn lengths_are_written() {
-        for (seconds, text) in
-            [(0, "0s"), (12, "12s"), (60, "1m"), (75, "1m 15s"), (3605, "1h"), (7800, "2h 10m"), (273_600, "3d 4h")]
-        {
+        for (seconds, text) in [
+            (0, "0s"),
+            (12, "12s"),
+            (60, "1m"),
+            (75, "1m 15s"),
+            (3605, "1h"),
+            (7800, "2h 10m"),
+            (273_600, "3d 4h"),
+        ] {
             assert_eq!(length(seconds), text);
         }
     }
 
     #[test]
     fn lengths_are_read() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("1m5", 65)] {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("30m", 1800),
+            ("2h", 7200),
+            ("1h30m", 5400),
+            ("1m5", 65),
+        ] {
             assert_eq!(parse_length(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         for text in ["", "m", "1x", "-1", "1.5h", "99999999999999999999"] {

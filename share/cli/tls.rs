@@ -32,8 +32,9 @@ impl TlsTransport {
     pub fn new(endpoint: &str) -> Result<Self, Failure> {
         // Fails if there is a provider already: then that one is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let url: reqwest::Url =
-            endpoint.parse().map_err(|e| Failure::Usage(format!("the endpoint is no address: {e}")))?;
+        let url: reqwest::Url = endpoint
+            .parse()
+            .map_err(|e| Failure::Usage(format!("the endpoint is no address: {e}")))?;
         let mut shown = url.clone();
         // Only an address without host has no place for them, and such an address has none.
         let _ = (shown.set_username(""), shown.set_password(None));
@@ -44,7 +45,11 @@ impl TlsTransport {
             .timeout(TOTAL)
             .build()
             .map_err(|e| Failure::Other(format!("TLS can't be used: {e}")))?;
-        Ok(Self { client, url: url.into(), endpoint: shown.into() })
+        Ok(Self {
+            client,
+            url: url.into(),
+            endpoint: shown.into(),
+        })
     }
 
     fn failed(&self, error: reqwest::Error) -> TransportError {
@@ -53,17 +58,28 @@ impl TlsTransport {
         if error.is_timeout() {
             return TransportError::Timeout { endpoint, sent };
         }
-        TransportError::Unreachable { endpoint, sent, source: error.without_url().into() }
+        TransportError::Unreachable {
+            endpoint,
+            sent,
+            source: error.without_url().into(),
+        }
     }
 }
 
 impl Transport for TlsTransport {
     fn post(&self, body: &str) -> Result<String, TransportError> {
-        let request = self.client.post(&self.url).header(CONTENT_TYPE, "text/xml").body(body.to_owned());
+        let request = self
+            .client
+            .post(&self.url)
+            .header(CONTENT_TYPE, "text/xml")
+            .body(body.to_owned());
         let response = request.send().map_err(|e| self.failed(e))?;
         let status = response.status();
         if !status.is_success() {
-            return Err(TransportError::Http { endpoint: self.endpoint.clone(), status: status.as_u16() });
+            return Err(TransportError::Http {
+                endpoint: self.endpoint.clone(),
+                status: status.as_u16(),
+            });
         }
         let bytes = response.bytes().map_err(|e| self.failed(e))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -15,12 +15,21 @@ use crate::failure::Failure;
 /// All that is wrong, each with its path.
 pub fn check(app: &mut App, text: &str, status: Option<&Status>) -> Result<Spec, Failure> {
     let spec = Spec::parse(text).map_err(refused)?;
-    let mut errors = status.and_then(|s| s.accepted.as_ref()).map(|old| spec.check_change(old)).unwrap_or_default();
+    let mut errors = status
+        .and_then(|s| s.accepted.as_ref())
+        .map(|old| spec.check_change(old))
+        .unwrap_or_default();
     match catalog(app) {
         Some(catalog) => errors.extend(against(&catalog, &spec, status)),
-        None => app.out.detail("oneks: no profiles on this machine; values are checked by the hooks only"),
+        None => app
+            .out
+            .detail("oneks: no profiles on this machine; values are checked by the hooks only"),
     }
-    if errors.is_empty() { Ok(spec) } else { Err(refused(errors)) }
+    if errors.is_empty() {
+        Ok(spec)
+    } else {
+        Err(refused(errors))
+    }
 }
 
 /// The profiles of this machine, if there are any.
@@ -41,16 +50,25 @@ fn against(catalog: &Catalog, spec: &Spec, status: Option<&Status>) -> Vec<Inval
         let family = match catalog.family(choice.role, choice.family) {
             Ok(family) => family,
             Err(e) => {
-                errors.push(Invalid { path: format!("{}.family", choice.path), message: e.to_string() });
+                errors.push(Invalid {
+                    path: format!("{}.family", choice.path),
+                    message: e.to_string(),
+                });
                 continue;
             }
         };
         let offered = &family.supported_k8s_versions;
         let told = errors.iter().any(|e| e.path == "kubernetes_version");
         if !same_version && !told && !offered.contains(&spec.kubernetes_version) {
-            let message =
-                format!("{} is not offered; choose one of {}", spec.kubernetes_version, offered.join(", "));
-            errors.push(Invalid { path: "kubernetes_version".to_owned(), message });
+            let message = format!(
+                "{} is not offered; choose one of {}",
+                spec.kubernetes_version,
+                offered.join(", ")
+            );
+            errors.push(Invalid {
+                path: "kubernetes_version".to_owned(),
+                message,
+            });
         }
         if let Err(wrong) = family.resolve(choice.flavour, choice.values, &choice.path) {
             errors.extend(wrong);
@@ -64,7 +82,10 @@ fn against(catalog: &Catalog, spec: &Spec, status: Option<&Status>) -> Vec<Inval
             .family(Role::ControlPlane, &spec.control_plane.family)
             .map_or(&[][..], |f| f.supported_k8s_versions.as_slice());
         if let Err(message) = may_upgrade(running, &spec.kubernetes_version, offered) {
-            errors.push(Invalid { path: "kubernetes_version".to_owned(), message });
+            errors.push(Invalid {
+                path: "kubernetes_version".to_owned(),
+                message,
+            });
         }
     }
     errors
@@ -74,10 +95,20 @@ fn against(catalog: &Catalog, spec: &Spec, status: Option<&Status>) -> Vec<Inval
 pub fn refused(errors: Vec<Invalid>) -> Failure {
     let lines: Vec<String> = errors
         .into_iter()
-        .map(|e| if e.path.is_empty() { e.message } else { format!("{}: {}", e.path, e.message) })
+        .map(|e| {
+            if e.path.is_empty() {
+                e.message
+            } else {
+                format!("{}: {}", e.path, e.message)
+            }
+        })
         .collect();
     match &lines[..] {
         [line] => Failure::Refused(line.clone()),
-        _ => Failure::Refused(format!("the specification has {} errors:\n  {}", lines.len(), lines.join("\n  "))),
+        _ => Failure::Refused(format!(
+            "the specification has {} errors:\n  {}",
+            lines.len(),
+            lines.join("\n  ")
+        )),
     }
 }

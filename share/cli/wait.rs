@@ -61,7 +61,11 @@ enum Verdict {
 /// # Errors
 /// The operation failed or did not end in time.
 pub fn follow(app: &mut App, id: u32, goal: &Goal, args: &WaitArgs) -> Result<(), Failure> {
-    let result = if args.wait { watch(app, id, goal, args.timeout) } else { Ok(()) };
+    let result = if args.wait {
+        watch(app, id, goal, args.timeout)
+    } else {
+        Ok(())
+    };
     if args.json && !(args.wait && *goal == Goal::Deleted && result.is_ok()) {
         let cluster = Cluster::fetch(&app.client()?, id)?;
         app.out.line(&format::pretty(&format::cluster(&cluster)))?;
@@ -95,7 +99,9 @@ pub fn watch(app: &mut App, id: u32, goal: &Goal, timeout: Option<Duration>) -> 
                 tell(app, &mut told, "deleted");
                 Ok(())
             } else {
-                Err(Failure::OperationFailed(format!("cluster {id} was deleted while it was watched")))
+                Err(Failure::OperationFailed(format!(
+                    "cluster {id} was deleted while it was watched"
+                )))
             };
         };
         let verdict = judge(&cluster, goal);
@@ -124,14 +130,24 @@ pub fn watch(app: &mut App, id: u32, goal: &Goal, timeout: Option<Duration>) -> 
     }
 }
 
-fn wait(app: &App, begin: Duration, timeout: Option<Duration>, id: u32, waiting: &str) -> Result<(), Failure> {
+fn wait(
+    app: &App,
+    begin: Duration,
+    timeout: Option<Duration>,
+    id: u32,
+    waiting: &str,
+) -> Result<(), Failure> {
     let passed = (app.pace.elapsed)().saturating_sub(begin);
     let mut pause = PAUSE;
     if let Some(timeout) = timeout {
         let rest = timeout.saturating_sub(passed);
         if rest.is_zero() {
             let after = time::length(timeout.as_secs());
-            let step = if waiting.is_empty() { String::new() } else { format!(" ({waiting})") };
+            let step = if waiting.is_empty() {
+                String::new()
+            } else {
+                format!(" ({waiting})")
+            };
             return Err(Failure::TimedOut(format!(
                 "cluster {id} is not there after {after}{step}; it goes on, `oneks show cluster {id}` shows how far"
             )));
@@ -145,7 +161,7 @@ fn wait(app: &App, begin: Duration, timeout: Option<Duration>, id: u32, waiting:
 /// One line, if it says something new.
 fn tell(app: &mut App, told: &mut String, text: &str) {
     if text != told {
-        let now = time::clock((app.pace.epoch)());
+        let now = time::clock(app.now());
         app.out.note(&format!("{now} {text}"));
         text.clone_into(told);
     }
@@ -169,7 +185,9 @@ fn progress(cluster: &Cluster, waiting: &str) -> String {
 }
 
 fn judge(cluster: &Cluster, goal: &Goal) -> Verdict {
-    let Some(status) = &cluster.status else { return Verdict::Unnoticed };
+    let Some(status) = &cluster.status else {
+        return Verdict::Unnoticed;
+    };
     match goal {
         Goal::Settled(text) => settled(cluster, status, text),
         Goal::Recovered(token) if status.recovered.as_deref() != Some(token) => Verdict::Unnoticed,
@@ -199,11 +217,16 @@ fn rest(status: &Status) -> Verdict {
         return Verdict::Refused(format!("{}; set it to false to go on", paused.message));
     }
     if status.state.as_str().ends_with("_FAILURE") {
-        let error = status.groups().find_map(|g| g.error.as_ref()).or(status.last_error.as_ref());
+        let error = status
+            .groups()
+            .find_map(|g| g.error.as_ref())
+            .or(status.last_error.as_ref());
         let why = error.map_or_else(String::new, |e| format!(": {}", e.message));
         return Verdict::Failed(format!("{}{why}", status.state));
     }
-    let reached = status.groups().all(|g| g.state == GroupState::Running && g.goal == g.target);
+    let reached = status
+        .groups()
+        .all(|g| g.state == GroupState::Running && g.goal == g.target);
     if status.state == ClusterState::Running && reached {
         return Verdict::Done;
     }
@@ -217,7 +240,11 @@ fn deleted(status: &Status) -> Verdict {
     match &status.deletion {
         None => Verdict::Unnoticed,
         Some(deletion) if deletion.failed => {
-            let why = status.last_error.as_ref().map(|e| e.message.clone()).unwrap_or_default();
+            let why = status
+                .last_error
+                .as_ref()
+                .map(|e| e.message.clone())
+                .unwrap_or_default();
             Verdict::Failed(format!("{why}; the hooks go on trying"))
         }
         Some(_) => Verdict::Waiting(step(status)),
@@ -232,6 +259,8 @@ fn step(status: &Status) -> String {
     if let Some(operation) = status.operation.as_ref().filter(|o| !o.step.is_empty()) {
         return operation.step.clone();
     }
-    let trouble = status.groups().find_map(|g| g.error.as_ref().map(|e| format!("{}: {}", g.key, e.message)));
+    let trouble = status
+        .groups()
+        .find_map(|g| g.error.as_ref().map(|e| format!("{}: {}", g.key, e.message)));
     trouble.unwrap_or_default()
 }

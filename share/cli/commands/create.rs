@@ -2,11 +2,13 @@
 
 mod cluster;
 mod node_group;
+pub mod place;
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use oneks_core::profile::Family;
+use oneks_core::profile::{Catalog, Family};
+use oneks_driver::Role;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
@@ -51,7 +53,9 @@ pub fn read_file(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
     };
     match value {
         Value::Object(map) => Ok(map),
-        _ => Err(wrong("expected a map of settings, such as kubernetes_version: v1.34.2".to_owned())),
+        _ => Err(wrong(
+            "expected a map of settings, such as kubernetes_version: v1.34.2".to_owned(),
+        )),
     }
 }
 
@@ -71,26 +75,30 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// There is no effect.
 pub fn taint(text: &str) -> Result<Value, String> {
-    let (left, effect) = text.rsplit_once(':').ok_or("expected KEY=VALUE:EFFECT, such as gpu=yes:NoSchedule")?;
+    let (left, effect) = text
+        .rsplit_once(':')
+        .ok_or("expected KEY=VALUE:EFFECT, such as gpu=yes:NoSchedule")?;
     let (key, value) = left.split_once('=').unwrap_or((left, ""));
     Ok(json!({"key": key.trim(), "value": value.trim(), "effect": effect.trim()}))
 }
 
-/// The values of inputs as the profile's types want them; without a profile, as JSON if they are, else as text.
-///
-/// # Errors
-/// A value is not what the input takes.
-pub fn inputs(family: Option<&Family>, given: &[(String, String)], path: &str) -> Result<Map<String, Value>, Failure> {
-    let mut values = Map::new();
-    for (name, text) in given {
-        let input = family.and_then(|f| f.user_inputs.iter().find(|i| i.name == *name));
-        let value = match input {
-            Some(input) => input
-                .parse(text)
-                .map_err(|reason| Failure::Refused(format!("{path}.user_inputs_values.{name}: {reason}")))?,
-            None => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
-        };
-        values.insert(name.clone(), value);
-    }
-    Ok(values)
+/// The values of inputs as the profile's types want them; without a profile, as JSON if they are, else as text. What is
+/// wrong with them is found when the whole specification is checked.
+pub fn inputs(family: Option<&Family>, given: &[(String, String)]) -> Map<String, Value> {
+    let value = |name: &str, text: &str| {
+        let input = family.and_then(|f| f.user_inputs.iter().find(|i| i.name == name));
+        let typed = input.and_then(|input| input.parse(text).ok());
+        typed.unwrap_or_else(|| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
+    };
+    given
+        .iter()
+        .map(|(name, text)| (name.clone(), value(name, text)))
+        .collect()
+}
+
+/// The family that a group chooses.
+pub fn family_of<'a>(catalog: Option<&'a Catalog>, role: Role, group: &Value) -> Option<&'a Family> {
+    catalog?
+        .family(role, group["family"].as_str().unwrap_or("general"))
+        .ok()
 }

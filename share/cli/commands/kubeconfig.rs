@@ -50,15 +50,24 @@ impl Kubeconfig {
 /// # Errors
 /// There is none yet, or it is encrypted and the user may not read it.
 pub fn of(cluster: &Cluster) -> Result<String, Failure> {
-    let Some(stored) = cluster.document.template.get("KUBECONFIG").filter(|t| !t.trim().is_empty()) else {
+    let Some(stored) = cluster
+        .document
+        .template
+        .get("KUBECONFIG")
+        .filter(|t| !t.trim().is_empty())
+    else {
         return Err(Failure::NotFound(format!(
             "{} has no kubeconfig yet; it is {}, and gets one when its control plane runs",
             cluster.title(),
             cluster.state()
         )));
     };
-    let bytes = STANDARD.decode(stored.split_whitespace().collect::<String>()).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|t| t.contains("clusters:"));
+    let bytes = STANDARD
+        .decode(stored.split_whitespace().collect::<String>())
+        .ok();
+    let text = bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .filter(|t| t.contains("clusters:"));
     text.ok_or_else(|| {
         Failure::Other(format!(
             "the kubeconfig of {} can't be read: OpenNebula stores it encrypted (DOCUMENT_ENCRYPTED_ATTR), and \
@@ -78,6 +87,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
         .open(path)
         .map_err(with_path(path))?;
     // A file that was there before may be open to others.
-    file.set_permissions(Permissions::from_mode(0o600)).map_err(with_path(path))?;
+    file.set_permissions(Permissions::from_mode(0o600))
+        .map_err(with_path(path))?;
     file.write_all(text.as_bytes()).map_err(with_path(path))
 }

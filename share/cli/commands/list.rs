@@ -91,7 +91,10 @@ fn pool_filter(text: &str) -> Result<PoolFilter, String> {
         "m" | "mine" => PoolFilter::Mine,
         "g" | "group" => PoolFilter::MineAndGroups,
         "G" | "primary-group" => PoolFilter::PrimaryGroup,
-        id => PoolFilter::User(id.parse().map_err(|_| "expected a, m, g, G or the id of a user".to_owned())?),
+        id => PoolFilter::User(
+            id.parse()
+                .map_err(|_| "expected a, m, g, G or the id of a user".to_owned())?,
+        ),
     })
 }
 
@@ -139,7 +142,11 @@ fn clusters(app: &mut App, args: &ClusterArgs) -> Result<(), Failure> {
     if args.table.describe {
         return table::describe(&mut app.out, CLUSTER_COLUMNS);
     }
-    let rows = table::filter(CLUSTER_COLUMNS, &args.table, Cluster::pool(&app.client()?, args.whose)?)?;
+    let rows = table::filter(
+        CLUSTER_COLUMNS,
+        &args.table,
+        Cluster::pool(&app.client()?, args.whose)?,
+    )?;
     if args.format.any() {
         let value = Value::Array(rows.iter().map(format::cluster).collect());
         return args.format.write(&mut app.out, &value, || {
@@ -154,11 +161,18 @@ fn groups(app: &mut App, args: &GroupArgs) -> Result<(), Failure> {
     if args.table.describe {
         return table::describe(&mut app.out, GROUP_COLUMNS);
     }
-    let rows = table::filter(GROUP_COLUMNS, &args.table, group_rows(&app.client()?, &args.clusters)?)?;
+    let rows = table::filter(
+        GROUP_COLUMNS,
+        &args.table,
+        group_rows(&app.client()?, &args.clusters)?,
+    )?;
     if args.format.any() {
         let value = Value::Array(rows.iter().map(|r| r.json.clone()).collect());
         return args.format.write(&mut app.out, &value, || {
-            let groups: String = rows.iter().map(|r| format::xml_of("NODEGROUP", &r.json)).collect();
+            let groups: String = rows
+                .iter()
+                .map(|r| format::xml_of("NODEGROUP", &r.json))
+                .collect();
             Ok(format!("<NODEGROUP_POOL>{groups}</NODEGROUP_POOL>"))
         });
     }
@@ -170,7 +184,9 @@ fn group_rows(client: &Client, clusters: &[String]) -> Result<Vec<GroupRow>, Fai
         Cluster::pool(client, PoolFilter::All)?
     } else {
         let ids = select::clusters(client, clusters)?;
-        ids.into_iter().map(|id| Cluster::fetch(client, id)).collect::<Result<_, _>>()?
+        ids.into_iter()
+            .map(|id| Cluster::fetch(client, id))
+            .collect::<Result<_, _>>()?
     };
     Ok(clusters.iter().flat_map(GroupRow::of).collect())
 }
@@ -231,31 +247,92 @@ pub fn group_id(group: &crate::cluster::NodeGroup<'_>) -> String {
 
 /// Columns of clusters.
 const CLUSTER_COLUMNS: &[Column<Cluster>] = &[
-    Column::new("ID", "Id of the cluster, which is that of its document", |c: &Cluster| c.id().to_string()).right(),
-    Column::new("USER", "The owner", |c: &Cluster| c.document.uname.clone()).least(5).spare(3),
-    Column::new("GROUP", "The group", |c: &Cluster| c.document.gname.clone()).least(5).spare(4),
+    Column::new(
+        "ID",
+        "Id of the cluster, which is that of its document",
+        |c: &Cluster| c.id().to_string(),
+    )
+    .right(),
+    Column::new("USER", "The owner", |c: &Cluster| c.document.uname.clone())
+        .least(5)
+        .spare(3),
+    Column::new("GROUP", "The group", |c: &Cluster| c.document.gname.clone())
+        .least(5)
+        .spare(4),
     Column::new("NAME", "Name of the cluster", |c: &Cluster| c.name().to_owned()).least(12),
     Column::new("STATE", "State of the cluster", Cluster::state).style(|c: &Cluster| state_style(&c.state())),
     Column::new("VERSION", "Version of Kubernetes", Cluster::version).spare(1),
-    Column::new("NODES", "Nodes that are ready, and that are wanted, of all groups", |c: &Cluster| nodes(c.nodes())).right().spare(1),
-    Column::new("ENDPOINT", "Address of the Kubernetes API", |c: &Cluster| c.endpoint().to_owned()).spare(5),
-    Column::new("REGTIME", "When the cluster was made", |c: &Cluster| c.created().map_or_else(|| "-".to_owned(), time::short)).spare(6),
-    Column::new("LAST_ERROR", "What is wrong with it", Cluster::error).least(16).spare(2),
-    Column::new("DRIVER", "How the cluster is realised", |c: &Cluster| c.spec["driver"].as_str().unwrap_or("capone").to_owned()).extra(),
-    Column::new("DESCRIPTION", "What the owner wrote about it", |c: &Cluster| c.spec["description"].as_str().unwrap_or_default().to_owned()).least(16).extra(),
+    Column::new(
+        "NODES",
+        "Nodes that are ready, and that are wanted, of all groups",
+        |c: &Cluster| nodes(c.nodes()),
+    )
+    .right()
+    .spare(1),
+    Column::new("ENDPOINT", "Address of the Kubernetes API", |c: &Cluster| {
+        c.endpoint().to_owned()
+    })
+    .spare(5),
+    Column::new("REGTIME", "When the cluster was made", |c: &Cluster| {
+        c.created().map_or_else(|| "-".to_owned(), time::short)
+    })
+    .spare(6),
+    Column::new("LAST_ERROR", "What is wrong with it", Cluster::error)
+        .least(16)
+        .spare(2),
+    Column::new("DRIVER", "How the cluster is realised", |c: &Cluster| {
+        c.spec["driver"].as_str().unwrap_or("capone").to_owned()
+    })
+    .extra(),
+    Column::new("DESCRIPTION", "What the owner wrote about it", |c: &Cluster| {
+        c.spec["description"].as_str().unwrap_or_default().to_owned()
+    })
+    .least(16)
+    .extra(),
 ];
 
 /// Columns of node groups.
 const GROUP_COLUMNS: &[Column<GroupRow>] = &[
     Column::new("ID", "Id of the node group", |g: &GroupRow| g.id.clone()).right(),
-    Column::new("USER", "The cluster's owner", |g: &GroupRow| g.user.clone()).least(5).spare(3),
-    Column::new("GROUP", "The cluster's group", |g: &GroupRow| g.group.clone()).least(5).spare(4),
+    Column::new("USER", "The cluster's owner", |g: &GroupRow| g.user.clone())
+        .least(5)
+        .spare(3),
+    Column::new("GROUP", "The cluster's group", |g: &GroupRow| g.group.clone())
+        .least(5)
+        .spare(4),
     Column::new("CLUSTER", "Name of the cluster", |g: &GroupRow| g.cluster.clone()).least(8),
     Column::new("NAME", "Name of the node group", |g: &GroupRow| g.name.clone()).least(8),
-    Column::new("ROLE", "CONTROLPLANE or NODEGROUP", |g: &GroupRow| g.role.to_owned()).spare(5),
-    Column::new("FLAVOUR", "Flavour of the profile", |g: &GroupRow| g.flavour.clone()).least(7).spare(6),
-    Column::new("STATE", "State of the node group", |g: &GroupRow| g.state.to_owned()).style(|g: &GroupRow| state_style(g.state)),
-    Column::new("VERSION", "Version of Kubernetes that its nodes run", |g: &GroupRow| g.version.clone()).spare(1),
-    Column::new("NODES", "Nodes that are ready, and that are wanted", |g: &GroupRow| g.nodes.clone()).right().spare(1),
-    Column::new("LAST_ERROR", "Why it is in a failure or warning", |g: &GroupRow| g.error.clone()).least(16).spare(2),
+    Column::new("ROLE", "CONTROLPLANE or NODEGROUP", |g: &GroupRow| {
+        g.role.to_owned()
+    })
+    .spare(5),
+    Column::new("FLAVOUR", "Flavour of the profile", |g: &GroupRow| {
+        g.flavour.clone()
+    })
+    .least(7)
+    .spare(6),
+    Column::new("STATE", "State of the node group", |g: &GroupRow| {
+        g.state.to_owned()
+    })
+    .style(|g: &GroupRow| state_style(g.state)),
+    Column::new(
+        "VERSION",
+        "Version of Kubernetes that its nodes run",
+        |g: &GroupRow| g.version.clone(),
+    )
+    .spare(1),
+    Column::new(
+        "NODES",
+        "Nodes that are ready, and that are wanted",
+        |g: &GroupRow| g.nodes.clone(),
+    )
+    .right()
+    .spare(1),
+    Column::new(
+        "LAST_ERROR",
+        "Why it is in a failure or warning",
+        |g: &GroupRow| g.error.clone(),
+    )
+    .least(16)
+    .spare(2),
 ];

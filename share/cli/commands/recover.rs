@@ -38,8 +38,10 @@ impl Recover {
         let (ids, args) = match self {
             Self::Cluster(args) => (select::clusters(&client, &args.objects)?, args),
             Self::Nodegroup(args) => {
-                let mut ids: Vec<u32> =
-                    select::groups(&client, &args.objects)?.into_iter().map(|g| g.cluster).collect();
+                let mut ids: Vec<u32> = select::groups(&client, &args.objects)?
+                    .into_iter()
+                    .map(|g| g.cluster)
+                    .collect();
                 ids.sort_unstable();
                 ids.dedup();
                 (ids, args)
@@ -47,7 +49,7 @@ impl Recover {
         };
         each(app, &ids, |app, id| {
             // Any text that was not there before is an order.
-            let token = format!("{}-{:08x}", (app.pace.epoch)(), std::process::id());
+            let token = format!("{}-{:08x}", app.now(), std::process::id());
             crate::cluster::Cluster::fetch(&app.client()?, *id)?;
             edit::write(app, *id, &[("RECOVER", &token)])?;
             wait::follow(app, *id, &Goal::Recovered(token), &args.wait)

@@ -49,7 +49,8 @@ impl Scale {
                 Ok(())
             })?;
             if !changed.written {
-                app.out.detail(&format!("oneks: {} has that size already", wanted.group));
+                app.out
+                    .detail(&format!("oneks: {} has that size already", wanted.group));
             }
             wait::follow(app, wanted.cluster, &Goal::Settled(changed.text), &args.wait)
         })

@@ -38,7 +38,9 @@ impl Setup {
         let client = app.client()?;
         let pool = client.hookpool_info().map_err(|e| {
             if e.is_authorization() {
-                Failure::Refused("only oneadmin may register hooks: run this as oneadmin on the front-end".to_owned())
+                Failure::Refused(
+                    "only oneadmin may register hooks: run this as oneadmin on the front-end".to_owned(),
+                )
             } else {
                 e.into()
             }
@@ -50,12 +52,19 @@ impl Setup {
             }
             app.out.line(&describe(change, self.dry_run))?;
         }
-        let unchanged = wanted.len().saturating_sub(changes.iter().filter(|c| !matches!(c, Change::Delete(..))).count());
+        let unchanged = wanted.len().saturating_sub(
+            changes
+                .iter()
+                .filter(|c| !matches!(c, Change::Delete(..)))
+                .count(),
+        );
         match (changes.is_empty(), self.remove) {
             (true, true) => app.out.line("no hooks of OneKS are registered"),
             (true, false) => app.out.line(&format!("all {unchanged} hooks are registered")),
             (false, true) => Ok(()),
-            (false, false) => app.out.line(&format!("{} hooks in all, {unchanged} unchanged", wanted.len())),
+            (false, false) => app
+                .out
+                .line(&format!("{} hooks in all, {unchanged} unchanged", wanted.len())),
         }
     }
 
@@ -70,7 +79,9 @@ impl Setup {
 fn executables(wanted: &[Definition], folder: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::PermissionsExt;
 
-    let blank = folder.to_string_lossy().contains(|c: char| c.is_whitespace() || "&<>|;\"'$`".contains(c));
+    let blank = folder
+        .to_string_lossy()
+        .contains(|c: char| c.is_whitespace() || "&<>|;\"'$`".contains(c));
     if blank {
         return Err(Failure::Usage(format!(
             "{}: the hook manager can't start programs in a folder with blanks or special characters in its name",
@@ -112,7 +123,9 @@ fn carry_out(app: &mut App, change: &Change, folder: &Path) -> Result<(), Failur
 }
 
 fn text(template: &Template) -> Result<String, Failure> {
-    template.to_text().map_err(|e| Failure::Other(format!("a hook can't be written: {e}")))
+    template
+        .to_text()
+        .map_err(|e| Failure::Other(format!("a hook can't be written: {e}")))
 }
 
 fn describe(change: &Change, dry_run: bool) -> String {

@@ -1,7 +1,7 @@
 //! `oneks show`.
 
-use clap::{Args, Subcommand};
 use clap::builder::styling::Style;
+use clap::{Args, Subcommand};
 use oneks_core::status::{Condition, Entry, Group, Status, Truth};
 use opennebula::objects::Access;
 use serde_json::Value;
@@ -68,7 +68,9 @@ impl Show {
                     let cluster = Cluster::fetch(&client, *id)?;
                     if args.format.any() {
                         let value = format::cluster(&cluster);
-                        return args.format.write(&mut app.out, &value, || format::cluster_xml(&cluster));
+                        return args
+                            .format
+                            .write(&mut app.out, &value, || format::cluster_xml(&cluster));
                     }
                     show_cluster(&mut app.out, &cluster)
                 })
@@ -80,7 +82,9 @@ impl Show {
                     let group = cluster.group(&wanted.group)?;
                     if args.format.any() {
                         let value = format::node_group(&cluster, &group);
-                        return args.format.write(&mut app.out, &value, || Ok(format::xml_of("NODEGROUP", &value)));
+                        return args
+                            .format
+                            .write(&mut app.out, &value, || Ok(format::xml_of("NODEGROUP", &value)));
                     }
                     show_group(&mut app.out, &cluster, &group)
                 })
@@ -108,7 +112,11 @@ fn show_cluster(out: &mut Out, cluster: &Cluster) -> Result<(), Failure> {
 
     title(out, "\nPERMISSIONS")?;
     let rights = document.permissions;
-    for (who, access) in [("OWNER", rights.owner), ("GROUP", rights.group), ("OTHER", rights.other)] {
+    for (who, access) in [
+        ("OWNER", rights.owner),
+        ("GROUP", rights.group),
+        ("OTHER", rights.other),
+    ] {
         field(out, who, &access_text(access))?;
     }
 
@@ -142,7 +150,11 @@ fn show_cluster(out: &mut Out, cluster: &Cluster) -> Result<(), Failure> {
 
 fn deployment(out: &mut Out, cluster: &Cluster, status: Option<&Status>) -> Result<(), Failure> {
     let deployment = &cluster.spec["deployment"];
-    let id = |value: &Value| value["id"].as_u64().map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let id = |value: &Value| {
+        value["id"]
+            .as_u64()
+            .map_or_else(|| "-".to_owned(), |id| id.to_string())
+    };
     let placement = status.and_then(|s| s.placed.as_ref()).map(|p| &p.placement);
     let network = |value: &Value, name: Option<&str>| match name {
         Some(name) => format!("{} ({name})", id(value)),
@@ -150,8 +162,16 @@ fn deployment(out: &mut Out, cluster: &Cluster, status: Option<&Status>) -> Resu
     };
     let networks = &deployment["networks"];
     field(out, "CLUSTER", &id(&deployment["cluster"]))?;
-    field(out, "PUBLIC NETWORK", &network(&networks["public"], placement.map(|p| p.public.name.as_str())))?;
-    field(out, "PRIVATE NETWORK", &network(&networks["private"], placement.map(|p| p.private.name.as_str())))?;
+    field(
+        out,
+        "PUBLIC NETWORK",
+        &network(&networks["public"], placement.map(|p| p.public.name.as_str())),
+    )?;
+    field(
+        out,
+        "PRIVATE NETWORK",
+        &network(&networks["private"], placement.map(|p| p.private.name.as_str())),
+    )?;
     field(out, "IMAGE DATASTORE", &id(&deployment["datastores"]["image"]))?;
     field(out, "DRIVER", cluster.spec["driver"].as_str().unwrap_or("capone"))
 }
@@ -167,20 +187,41 @@ fn show_group(out: &mut Out, cluster: &Cluster, group: &NodeGroup<'_>) -> Result
     field(out, "NODES", &nodes(group.nodes()))?;
     optional(out, "DESCRIPTION", group.text("description"))?;
     optional(out, "LAST ERROR", Some(group.error()))?;
-    optional(out, "STEP", group.status.and_then(|s| s.work.as_ref()).map(|w| w.step.as_str()))?;
+    optional(
+        out,
+        "STEP",
+        group
+            .status
+            .and_then(|s| s.work.as_ref())
+            .map(|w| w.step.as_str()),
+    )?;
 
     title(out, "\nCONFIGURATION")?;
     field(out, "FAMILY", group.text("family").unwrap_or("general"))?;
     field(out, "FLAVOUR", group.text("flavour").unwrap_or("-"))?;
     for (section, prefix) in [("user_inputs_values", ""), ("labels", "LABEL ")] {
-        for (name, value) in group.spec.and_then(|s| s[section].as_object()).into_iter().flatten() {
+        for (name, value) in group
+            .spec
+            .and_then(|s| s[section].as_object())
+            .into_iter()
+            .flatten()
+        {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             field(out, &format!("{prefix}{name}"), &value)?;
         }
     }
-    for taint in group.spec.and_then(|s| s["taints"].as_array()).into_iter().flatten() {
+    for taint in group
+        .spec
+        .and_then(|s| s["taints"].as_array())
+        .into_iter()
+        .flatten()
+    {
         let text = |name: &str| taint[name].as_str().unwrap_or_default().to_owned();
-        field(out, "TAINT", &format!("{}={}:{}", text("key"), text("value"), text("effect")))?;
+        field(
+            out,
+            "TAINT",
+            &format!("{}={}:{}", text("key"), text("value"), text("effect")),
+        )?;
     }
     if let Some(status) = group.status {
         let dependencies: Vec<DependencyRow> = dependencies(status);
@@ -237,13 +278,21 @@ fn styled_field(out: &mut Out, name: &str, value: &str, style: Style) -> Result<
 
 /// A field that is shown if it says something.
 fn optional(out: &mut Out, name: &str, value: Option<&str>) -> Result<(), Failure> {
-    value.filter(|v| !v.is_empty()).map_or(Ok(()), |value| field(out, name, value))
+    value
+        .filter(|v| !v.is_empty())
+        .map_or(Ok(()), |value| field(out, name, value))
 }
 
 /// `um-`
 fn access_text(access: Access) -> String {
     let letter = |set, letter| if set { letter } else { '-' };
-    [letter(access.r#use, 'u'), letter(access.manage, 'm'), letter(access.admin, 'a')].iter().collect()
+    [
+        letter(access.r#use, 'u'),
+        letter(access.manage, 'm'),
+        letter(access.admin, 'a'),
+    ]
+    .iter()
+    .collect()
 }
 
 /// A virtual machine of a group.
@@ -257,8 +306,13 @@ struct NodeRow {
 }
 
 fn rows(group: &NodeGroup<'_>) -> Vec<NodeRow> {
-    let Some(status) = group.status else { return Vec::new() };
-    let router = status.router.iter().flat_map(|r| r.vms.iter().map(|vm| ("router", vm)));
+    let Some(status) = group.status else {
+        return Vec::new();
+    };
+    let router = status
+        .router
+        .iter()
+        .flat_map(|r| r.vms.iter().map(|vm| ("router", vm)));
     let vms = status.vms.iter().map(|vm| (group.key, vm)).chain(router);
     vms.map(|(group, vm)| NodeRow {
         id: vm.id,
@@ -301,13 +355,18 @@ fn dependencies(group: &Group) -> Vec<DependencyRow> {
 
 /// The word that a value has in JSON, in capitals.
 fn word(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_uppercase)).unwrap_or_default()
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_uppercase))
+        .unwrap_or_default()
 }
 
 const GROUPS: &[Column<GroupRow>] = &[
     Column::new("ID", "Id", |g: &GroupRow| g.id.clone()).right(),
     Column::new("NAME", "Name", |g: &GroupRow| g.name.clone()).least(10),
-    Column::new("FLAVOUR", "Flavour", |g: &GroupRow| g.flavour.clone()).least(7).spare(2),
+    Column::new("FLAVOUR", "Flavour", |g: &GroupRow| g.flavour.clone())
+        .least(7)
+        .spare(2),
     Column::new("STATE", "State", |g: &GroupRow| g.state.to_owned()).style(|g| state_style(g.state)),
     Column::new("VERSION", "Version", |g: &GroupRow| g.version.clone()),
     Column::new("NODES", "Nodes", |g: &GroupRow| g.nodes.clone()).right(),
@@ -325,15 +384,23 @@ const NODES: &[Column<NodeRow>] = &[
 
 const DEPENDENCIES: &[Column<DependencyRow>] = &[
     Column::new("NAME", "Name", |d: &DependencyRow| d.name.to_owned()),
-    Column::new("ID", "Id", |d: &DependencyRow| d.id.map_or_else(|| "-".to_owned(), |id| id.to_string())).right(),
+    Column::new("ID", "Id", |d: &DependencyRow| {
+        d.id.map_or_else(|| "-".to_owned(), |id| id.to_string())
+    })
+    .right(),
     Column::new("STATE", "State", |d: &DependencyRow| d.state.to_owned()).style(|d| state_style(d.state)),
-    Column::new("REPORT", "What it reported last", |d: &DependencyRow| d.report.clone()).wraps(),
+    Column::new("REPORT", "What it reported last", |d: &DependencyRow| {
+        d.report.clone()
+    })
+    .wraps(),
 ];
 
 const CONDITIONS: &[Column<Condition>] = &[
     Column::new("CONDITION", "Type", |c: &Condition| c.kind.clone()),
     Column::new("STATUS", "Status", |c: &Condition| truth(c.status).to_owned()),
-    Column::new("REASON", "Reason", |c: &Condition| c.reason.clone()).least(10).spare(1),
+    Column::new("REASON", "Reason", |c: &Condition| c.reason.clone())
+        .least(10)
+        .spare(1),
     Column::new("SINCE", "Since", |c: &Condition| time::short(c.since)).spare(2),
     Column::new("MESSAGE", "Message", |c: &Condition| c.message.clone()).wraps(),
 ];

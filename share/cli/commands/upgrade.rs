@@ -45,7 +45,8 @@ impl Upgrade {
                 Ok(())
             })?;
             if !changed.written {
-                app.out.detail(&format!("oneks: cluster {id} has that version already"));
+                app.out
+                    .detail(&format!("oneks: cluster {id} has that version already"));
             }
             wait::follow(app, *id, &Goal::Settled(changed.text), &args.wait)
         })
@@ -54,5 +55,9 @@ impl Upgrade {
 
 /// `1.34.2` is taken for `v1.34.2`.
 pub fn version(text: &str) -> String {
-    if text.starts_with(|c: char| c.is_ascii_digit()) { format!("v{text}") } else { text.to_owned() }
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("v{text}")
+    } else {
+        text.to_owned()
+    }
 }

@@ -58,10 +58,15 @@ impl Filter {
         let mut tests = Vec::new();
         for text in texts {
             let (name, comparison, value) = split(text).ok_or_else(|| {
-                Failure::Usage(format!("{text:?} is no filter; write COLUMN=VALUE, with one of = != < <= > >= ~"))
+                Failure::Usage(format!(
+                    "{text:?} is no filter; write COLUMN=VALUE, with one of = != < <= > >= ~"
+                ))
             })?;
             let found = column(columns, name)?;
-            let index = columns.iter().position(|c| c.name == found.name).unwrap_or_default();
+            let index = columns
+                .iter()
+                .position(|c| c.name == found.name)
+                .unwrap_or_default();
             tests.push((index, comparison, value.to_owned()));
         }
         Ok(Self { tests, operator })
@@ -70,7 +75,9 @@ impl Filter {
     /// Is this row shown?
     pub fn keeps<T>(&self, columns: &[Column<T>], row: &T) -> bool {
         let mut results = self.tests.iter().map(|(index, comparison, value)| {
-            columns.get(*index).is_some_and(|column| matches(&(column.value)(row), *comparison, value))
+            columns
+                .get(*index)
+                .is_some_and(|column| matches(&(column.value)(row), *comparison, value))
         });
         match self.operator {
             _ if self.tests.is_empty() => true,

@@ -17,7 +17,13 @@ pub fn widths<T>(
 ) -> Vec<Option<usize>> {
     let natural: Vec<usize> = columns
         .iter()
-        .map(|c| rows.iter().map(|r| one_line(&(c.value)(r)).width()).chain([c.name.width()]).max().unwrap_or(0))
+        .map(|c| {
+            rows.iter()
+                .map(|r| one_line(&(c.value)(r)).width())
+                .chain([c.name.width()])
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut widths: Vec<Option<usize>> = natural.iter().copied().map(Some).collect();
     let Some(terminal) = terminal else { return widths };
@@ -27,12 +33,16 @@ pub fn widths<T>(
     };
     while may_drop && total((0..columns.len()).filter(|i| widths[*i].is_some()).map(least)) > terminal {
         let spare = (0..columns.len()).filter(|i| widths[*i].is_some() && columns[*i].spare > 0);
-        let Some(first) = spare.max_by_key(|i| columns[*i].spare) else { break };
+        let Some(first) = spare.max_by_key(|i| columns[*i].spare) else {
+            break;
+        };
         widths[first] = None;
     }
     while total(widths.iter().flatten().copied()) > terminal {
         let shrinkable = (0..columns.len()).filter(|i| widths[*i].is_some_and(|w| w > least(*i)));
-        let Some(widest) = shrinkable.max_by_key(|i| widths[*i]) else { break };
+        let Some(widest) = shrinkable.max_by_key(|i| widths[*i]) else {
+            break;
+        };
         widths[widest] = widths[widest].map(|w| w - 1);
     }
     widths
@@ -48,7 +58,11 @@ fn total(widths: impl Iterator<Item = usize>) -> usize {
 pub fn cell(text: &str, width: usize, right: bool, last: bool, style: Style) -> String {
     let text = cut(text, width);
     let fill = " ".repeat(width.saturating_sub(text.width()));
-    let text = if style == Style::new() { text } else { format!("{style}{text}{style:#}") };
+    let text = if style == Style::new() {
+        text
+    } else {
+        format!("{style}{text}{style:#}")
+    };
     match (right, last) {
         (true, _) => format!("{fill}{text}"),
         (false, true) => text,
@@ -93,7 +107,10 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 /// The text on one line and without control characters, which could do anything to a terminal.
 pub fn one_line(text: &str) -> String {
     if text.contains(char::is_control) {
-        text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+        text.split(char::is_control)
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
     } else {
         text.to_owned()
     }

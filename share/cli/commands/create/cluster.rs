@@ -6,18 +6,17 @@ use clap::Args;
 use oneks_core::names::DOCUMENT_TYPE;
 use oneks_core::profile::Catalog;
 use oneks_driver::Role;
-use opennebula::Client;
-use opennebula::calls::{PoolFilter, PoolRange};
 use opennebula::template::{Template, json_for_cdata};
 use serde_json::{Map, Value, json};
 
-use super::{inputs, pair, read_file};
+use super::place::Place;
+use super::{family_of, inputs, pair, read_file};
 use crate::app::App;
 use crate::commands::upgrade::version;
 use crate::failure::Failure;
+use crate::format;
 use crate::validate;
 use crate::wait::{self, Goal, WaitArgs};
-use crate::format;
 
 /// What `create cluster` takes. Options win over the file.
 #[derive(Debug, Clone, Args)]
@@ -34,18 +33,8 @@ pub struct ClusterArgs {
     /// Version of Kubernetes, such as v1.34.2
     #[arg(short = 'k', long, alias = "k8s-version", value_name = "VERSION")]
     kubernetes_version: Option<String>,
-    /// OpenNebula cluster, by id or name
-    #[arg(long, visible_alias = "cluster", value_name = "ID", help_heading = "Placement")]
-    opennebula_cluster: Option<String>,
-    /// Network of the API endpoint, by id or name
-    #[arg(long, value_name = "ID", help_heading = "Placement")]
-    public_network: Option<String>,
-    /// Network of the nodes, by id or name
-    #[arg(long, value_name = "ID", help_heading = "Placement")]
-    private_network: Option<String>,
-    /// Datastore with the images, by id or name
-    #[arg(long, visible_alias = "datastore", value_name = "ID", help_heading = "Placement")]
-    image_datastore: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// Flavour of the control plane
     #[arg(long, value_name = "FLAVOUR", help_heading = "Control plane")]
     flavour: Option<String>,
@@ -78,9 +67,10 @@ pub struct ClusterArgs {
 type Settings = Vec<(String, String)>;
 
 fn group_settings(text: &str) -> Result<Settings, String> {
-    text.split(',').map(pair).collect::<Result<_, _>>().map_err(|_| {
-        format!("{text:?} is no list of settings; expected name=workers,flavour=small,count=3")
-    })
+    text.split(',')
+        .map(pair)
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("{text:?} is no list of settings; expected name=workers,flavour=small,count=3"))
 }
 
 impl ClusterArgs {
@@ -109,7 +99,9 @@ impl ClusterArgs {
         let mut template = Template::new();
         template.set("NAME", name.as_str());
         template.set("SPEC", text.as_str());
-        let xml = template.to_xml("TEMPLATE").map_err(|e| Failure::Refused(e.to_string()))?;
+        let xml = template
+            .to_xml("TEMPLATE")
+            .map_err(|e| Failure::Refused(e.to_string()))?;
         let id = app.client()?.document_allocate(&xml, DOCUMENT_TYPE)?;
         if !self.wait.json {
             app.out.line(&format!("ID: {id}"))?;
@@ -131,13 +123,7 @@ impl ClusterArgs {
         if self.deletion_protection {
             spec["deletion_protection"] = json!(true);
         }
-        let places = [
-            (&self.opennebula_cluster, Kind::Cluster, "/deployment/cluster"),
-            (&self.public_network, Kind::Network, "/deployment/networks/public"),
-            (&self.private_network, Kind::Network, "/deployment/networks/private"),
-            (&self.image_datastore, Kind::Datastore, "/deployment/datastores/image"),
-        ];
-        for (given, kind, path) in places {
+        for (given, kind, path) in self.place.parts() {
             if let Some(text) = given {
                 let id = kind.id(app, text)?;
                 *at(spec, path) = json!({"id": id});
@@ -153,8 +139,7 @@ impl ClusterArgs {
         }
         if !self.inputs.is_empty() {
             let family = family_of(catalog, Role::ControlPlane, &spec["control_plane"]);
-            let values = inputs(family, &self.inputs, "control_plane")?;
-            for (name, value) in values {
+            for (name, value) in inputs(family, &self.inputs) {
                 *at(spec, &format!("/control_plane/user_inputs_values/{name}")) = value;
             }
         }
@@ -180,12 +165,18 @@ impl ClusterArgs {
             ("/deployment/networks/private", "--private-network"),
             ("/control_plane/flavour", "--flavour"),
         ];
-        let missing: Vec<&str> =
-            needed.iter().filter(|(path, _)| spec.pointer(path).is_none()).map(|(_, option)| *option).collect();
+        let missing: Vec<&str> = needed
+            .iter()
+            .filter(|(path, _)| spec.pointer(path).is_none())
+            .map(|(_, option)| *option)
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        Err(Failure::Usage(format!("missing: {}; or give the whole specification with --file", missing.join(", "))))
+        Err(Failure::Usage(format!(
+            "missing: {}; or give the whole specification with --file",
+            missing.join(", ")
+        )))
     }
 }
 
@@ -197,10 +188,6 @@ fn at<'a>(value: &'a mut Value, path: &str) -> &'a mut Value {
         }
         &mut value[key]
     })
-}
-
-fn family_of<'a>(catalog: Option<&'a Catalog>, role: Role, group: &Value) -> Option<&'a oneks_core::profile::Family> {
-    catalog?.family(role, group["family"].as_str().unwrap_or("general")).ok()
 }
 
 /// The entry of a node group from its settings.
@@ -215,53 +202,15 @@ fn node_group(catalog: Option<&Catalog>, settings: &Settings) -> Result<Value, F
     }
     for (key, example) in [("name", "name=workers"), ("flavour", "flavour=small")] {
         if group[key].is_null() {
-            return Err(Failure::Usage(format!("--nodegroup: {key} is missing, such as {example}")));
+            return Err(Failure::Usage(format!(
+                "--nodegroup: {key} is missing, such as {example}"
+            )));
         }
     }
     let family = family_of(catalog, Role::NodeGroup, &group);
-    let path = format!("node group {}", group["name"].as_str().unwrap_or_default());
-    let values = inputs(family, &values, &path)?;
+    let values = inputs(family, &values);
     if !values.is_empty() {
         group["user_inputs_values"] = Value::Object(values);
     }
     Ok(group)
-}
-
-/// Kinds of objects that may be given by name.
-#[derive(Clone, Copy)]
-enum Kind {
-    Cluster,
-    Network,
-    Datastore,
-}
-
-impl Kind {
-    fn id(self, app: &mut App, text: &str) -> Result<u32, Failure> {
-        if let Ok(id) = text.parse() {
-            return Ok(id);
-        }
-        let (what, list) = match self {
-            Self::Cluster => ("OpenNebula cluster", "onecluster list"),
-            Self::Network => ("network", "onevnet list"),
-            Self::Datastore => ("datastore", "onedatastore list"),
-        };
-        let names = self.names(&app.client()?)?;
-        let found: Vec<u32> = names.iter().filter(|(_, name)| name == text).map(|(id, _)| *id).collect();
-        match found[..] {
-            [id] => Ok(id),
-            [] => Err(Failure::NotFound(format!("there is no {what} {text} that you may use; see `{list}`"))),
-            _ => Err(Failure::Usage(format!("several objects of the kind {what} are called {text}; give an id"))),
-        }
-    }
-
-    fn names(self, client: &Client) -> Result<Vec<(u32, String)>, Failure> {
-        Ok(match self {
-            Self::Cluster => client.clusterpool_info()?.into_iter().map(|o| (o.id, o.name)).collect(),
-            Self::Network => {
-                let pool = client.vnpool_info(PoolFilter::All, PoolRange::default())?;
-                pool.into_iter().map(|o| (o.id, o.name)).collect()
-            }
-            Self::Datastore => client.datastorepool_info()?.into_iter().map(|o| (o.id, o.name)).collect(),
-        })
-    }
 }

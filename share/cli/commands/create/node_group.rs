@@ -6,7 +6,7 @@ use clap::Args;
 use oneks_driver::Role;
 use serde_json::{Map, Value, json};
 
-use super::{inputs, pair, read_file, taint};
+use super::{family_of, inputs, pair, read_file, taint};
 use crate::app::App;
 use crate::commands::scale::set_input;
 use crate::failure::Failure;
@@ -58,7 +58,10 @@ impl GroupArgs {
         let changed = edit::spec(app, id, |cluster, spec| {
             let name = group["name"].as_str().unwrap_or_default();
             if cluster.groups().iter().any(|g| g.key == name) {
-                return Err(Failure::Refused(format!("{} has a node group {name} already", cluster.title())));
+                return Err(Failure::Refused(format!(
+                    "{} has a node group {name} already",
+                    cluster.title()
+                )));
             }
             match spec.get_mut("node_groups").and_then(Value::as_array_mut) {
                 Some(groups) => groups.push(group.clone()),
@@ -90,12 +93,13 @@ impl GroupArgs {
             return Err(Failure::Usage("the node group needs a name".to_owned()));
         }
         if group["flavour"].is_null() {
-            return Err(Failure::Usage("missing: --flavour; or give the node group with --file".to_owned()));
+            return Err(Failure::Usage(
+                "missing: --flavour; or give the node group with --file".to_owned(),
+            ));
         }
         let catalog = validate::catalog(app);
-        let family = group["family"].as_str().unwrap_or("general");
-        let family = catalog.as_ref().and_then(|c| c.family(Role::NodeGroup, family).ok());
-        for (name, value) in inputs(family, &self.inputs, "node group")? {
+        let family = family_of(catalog.as_ref(), Role::NodeGroup, &group);
+        for (name, value) in inputs(family, &self.inputs) {
             set_input(&mut group, &name, value);
         }
         if let Some(count) = self.count {

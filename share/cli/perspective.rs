@@ -1,0 +1,115 @@
+//! Looking at a cluster as the hooks do, with the hooks' own code: for `plan` and `gc`.
+
+use std::time::Duration;
+
+use oneks::config::Config;
+use oneks::drivers::Executables;
+use oneks::observe::Observer;
+use oneks::service::Service;
+use oneks_core::observed::{Need, Observed};
+use oneks_core::spec::Spec;
+use oneks_driver::Owner;
+use opennebula::Client;
+
+use crate::app::App;
+use crate::failure::Failure;
+
+/// A server credential that is none: who has no real one can't act as others, and can't compute credentials.
+const NOBODY: &str = "nobody:none";
+
+/// The view of somebody on the objects of an owner.
+pub struct Perspective {
+    /// The hooks' means.
+    pub service: Service,
+    /// OpenNebula as the owner of the objects.
+    pub client: Client,
+    /// The owner.
+    pub owner: Owner,
+    /// Is the server credential at hand, as for the hooks?
+    pub server: bool,
+}
+
+impl Perspective {
+    /// The view on the objects of `owner`: as the owner, or as oneadmin on the front-end, who can act as the owner.
+    ///
+    /// # Errors
+    /// The caller is somebody else, or the configuration can't be read.
+    pub fn of(app: &mut App, owner: &Owner) -> Result<Self, Failure> {
+        let connection = app.connection()?;
+        let caller = connection.client().user_info(None, false)?;
+        let layout = app.layout();
+        let config = Config::load(&layout.config).map_err(|e| Failure::Other(e.to_string()))?;
+        let credential = if config.server_auth.as_os_str().is_empty() {
+            app.environment.var_lib().join(".one/oneks_auth")
+        } else {
+            config.server_auth.clone()
+        };
+        let drivers = Executables::new(&layout.drivers, Duration::from_secs(config.driver_timeout));
+        let credential = std::fs::read_to_string(&credential)
+            .ok()
+            .filter(|_| caller.id == 0);
+        if caller.id != owner.uid && credential.is_none() {
+            return Err(Failure::Refused(format!(
+                "this can be seen by {}, the owner, or by oneadmin on the front-end, who has the server credential",
+                owner.name
+            )));
+        }
+        let text = credential.as_deref().unwrap_or(NOBODY);
+        let (transport, session) = (connection.transport.clone(), connection.session.clone());
+        let mut service = Service::new(config, &layout, Box::new(drivers), transport, session, text)
+            .map_err(|e| Failure::Other(format!("{e:#}")))?;
+        if let Some(profiles) = &app.profiles {
+            service.profiles.clone_from(profiles);
+        }
+        let server = credential.is_some();
+        let client = if caller.id == owner.uid {
+            connection.client()
+        } else {
+            service.owner(owner, app.now())
+        };
+        Ok(Self {
+            service,
+            client,
+            owner: owner.clone(),
+            server,
+        })
+    }
+
+    /// Satisfies one need of a plan, as the hooks do.
+    ///
+    /// # Errors
+    /// A call.
+    pub fn look(
+        &self,
+        observed: &mut Observed,
+        need: &Need,
+        cluster: u32,
+        spec: Option<&Spec>,
+        serial: Option<u32>,
+    ) -> Result<(), Failure> {
+        if *need == Need::Credentials && !self.server {
+            // Only the hooks can tell; what STATUS notes is taken for true.
+            observed.credentials = Some(serial.into_iter().collect());
+            return Ok(());
+        }
+        let observer = Observer {
+            service: &self.service,
+            cluster,
+            owner: &self.owner,
+            client: self.client.clone(),
+            spec,
+            serial: serial.unwrap_or(1),
+        };
+        observer.look(observed, need).map_err(|e| {
+            if *need == Need::Cloud && e.is_authorization() {
+                Failure::Refused(
+                    "whether the placement is possible can only be found out by the hooks: it takes rights that \
+                     ordinary users don't have. `oneks explain` shows what they found"
+                        .to_owned(),
+                )
+            } else {
+                e.into()
+            }
+        })
+    }
+}

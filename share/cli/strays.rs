@@ -1,0 +1,244 @@
+//! Objects that carry the mark or the name of a cluster that there is not.
+
+use std::collections::BTreeMap;
+
+use oneks_core::names::{DOCUMENT_TYPE, Names};
+use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
+use opennebula::{Client, Tag};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// An object that belongs to no cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stray {
+    /// What it is.
+    pub kind: Kind,
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Id of its owner.
+    pub uid: u32,
+    /// Its owner.
+    pub user: String,
+    /// The cluster that it claims to belong to.
+    pub cluster: u32,
+    /// Why it belongs to none.
+    pub why: Why,
+}
+
+/// Kinds of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum Kind {
+    /// Virtual machine.
+    #[serde(rename = "VM")]
+    Vm,
+    /// Virtual router.
+    #[serde(rename = "VROUTER")]
+    Router,
+    /// VM template.
+    #[serde(rename = "TEMPLATE")]
+    Template,
+    /// Reserved addresses.
+    #[serde(rename = "RESERVATION")]
+    Reservation,
+}
+
+/// Why an object belongs to no cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// There is no such cluster. This is what a cleaning removes.
+    ClusterGone,
+    /// The cluster is somebody else's.
+    OtherOwner,
+    /// Its name says another cluster than its mark.
+    NameDiffers,
+}
+
+impl Kind {
+    /// As OpenNebula calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Vm => "VM",
+            Self::Router => "VROUTER",
+            Self::Template => "TEMPLATE",
+            Self::Reservation => "RESERVATION",
+        }
+    }
+}
+
+impl Why {
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::ClusterGone => "there is no such cluster",
+            Self::OtherOwner => "the cluster belongs to somebody else",
+            Self::NameDiffers => "its name does not fit its mark",
+        }
+    }
+}
+
+/// Looks for strays: among all objects for oneadmin, among one's own for everybody else, since whether there is a
+/// cluster of somebody else can't be known then.
+///
+/// # Errors
+/// A call.
+pub fn find(client: &Client) -> Result<Vec<Stray>, Failure> {
+    let caller = client.user_info(None, false)?;
+    let filter = if caller.id == 0 || caller.groups.contains(&0) {
+        PoolFilter::All
+    } else {
+        PoolFilter::Mine
+    };
+    let range = PoolRange::default();
+    // Objects first: one that is made together with its cluster in between must not look like a stray.
+    let vms = client.vmpool_infoextended(filter, range, VmStateFilter::NotDone)?;
+    let routers = client.vrouterpool_info(filter, range)?;
+    let templates = client.templatepool_info(filter, range)?;
+    let networks = client.vnpool_info(filter, range)?;
+    let pool = client.documentpool_info(PoolFilter::All, range, DOCUMENT_TYPE)?;
+    let mut owners: BTreeMap<u32, Option<u32>> = pool.items.iter().map(|d| (d.id, Some(d.uid))).collect();
+    // A document that can't be read exists all the same.
+    owners.extend(pool.broken.iter().filter_map(|(id, _)| Some((((*id)?), None))));
+
+    let mut strays = Vec::new();
+    let mut add = |kind, id, name: &str, uid, user: &str, cluster, why| {
+        strays.push(Stray {
+            kind,
+            id,
+            name: name.to_owned(),
+            uid,
+            user: user.to_owned(),
+            cluster,
+            why,
+        });
+    };
+    for vm in &vms {
+        if let Some((cluster, why)) = judge(vm.oneks_tag(), &vm.name, vm.uid, &owners) {
+            add(Kind::Vm, vm.id, &vm.name, vm.uid, &vm.uname, cluster, why);
+        }
+    }
+    for router in &routers {
+        let Some(cluster) = cluster_in(&router.name) else {
+            continue;
+        };
+        let names = Names::new(cluster);
+        if (router.name == names.router() || router.name == names.load_balancer())
+            && let Some(why) = owned(cluster, router.uid, &owners)
+        {
+            add(
+                Kind::Router,
+                router.id,
+                &router.name,
+                router.uid,
+                &router.uname,
+                cluster,
+                why,
+            );
+        }
+    }
+    for template in &templates {
+        if let Some((cluster, why)) = judge(template.oneks_tag(), &template.name, template.uid, &owners) {
+            add(
+                Kind::Template,
+                template.id,
+                &template.name,
+                template.uid,
+                &template.uname,
+                cluster,
+                why,
+            );
+        }
+    }
+    for network in networks.iter().filter(|n| n.parent_network_id.is_some()) {
+        let Some(cluster) = cluster_in(&network.name) else {
+            continue;
+        };
+        if Names::new(cluster).reservations().contains(&network.name)
+            && let Some(why) = owned(cluster, network.uid, &owners)
+        {
+            add(
+                Kind::Reservation,
+                network.id,
+                &network.name,
+                network.uid,
+                &network.uname,
+                cluster,
+                why,
+            );
+        }
+    }
+    strays.sort_by_key(|s| (s.cluster, s.kind, s.id));
+    Ok(strays)
+}
+
+/// Is an object with a mark a stray?
+fn judge(tag: Option<Tag>, name: &str, uid: u32, owners: &BTreeMap<u32, Option<u32>>) -> Option<(u32, Why)> {
+    let cluster = tag?.cluster_id;
+    let why = if Names::new(cluster).owns(name) {
+        owned(cluster, uid, owners)?
+    } else {
+        Why::NameDiffers
+    };
+    Some((cluster, why))
+}
+
+fn owned(cluster: u32, uid: u32, owners: &BTreeMap<u32, Option<u32>>) -> Option<Why> {
+    match owners.get(&cluster) {
+        None => Some(Why::ClusterGone),
+        Some(Some(owner)) if *owner != uid => Some(Why::OtherOwner),
+        Some(_) => None,
+    }
+}
+
+/// The cluster in a name of ours: 24 in `oneks-24-cp`.
+fn cluster_in(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("oneks-")?.split('-').next()?;
+    let cluster: u32 = digits.parse().ok()?;
+    (cluster.to_string() == digits).then_some(cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(cluster: u32) -> Option<Tag> {
+        Some(Tag {
+            cluster_id: cluster,
+            group_id: None,
+            kind: "NODE".into(),
+            cluster_name: String::new(),
+        })
+    }
+
+    #[test]
+    fn strays_are_told_from_others() {
+        let owners = BTreeMap::from([(24, Some(2)), (25, None)]);
+        for (tag, name, uid, wanted) in [
+            (tag(24), "oneks-24-workers-x", 2, None),
+            (tag(25), "oneks-25-workers-x", 2, None),
+            (tag(24), "oneks-24-workers-x", 3, Some((24, Why::OtherOwner))),
+            (tag(24), "oneks-2-workers-x", 2, Some((24, Why::NameDiffers))),
+            (tag(7), "oneks-7-seed", 2, Some((7, Why::ClusterGone))),
+            (tag(7), "vr-oneks-7-cp-0", 2, Some((7, Why::ClusterGone))),
+            (None, "oneks-7-seed", 2, None),
+        ] {
+            assert_eq!(judge(tag, name, uid, &owners), wanted, "{name} of {uid}");
+        }
+    }
+
+    #[test]
+    fn clusters_are_found_in_names() {
+        for (name, wanted) in [
+            ("oneks-24-cp", Some(24)),
+            ("oneks-24", Some(24)),
+            ("oneks-024-cp", None),
+            ("oneks-x-cp", None),
+            ("web", None),
+        ] {
+            assert_eq!(cluster_in(name), wanted, "{name}");
+        }
+    }
+}
