@@ -9,6 +9,7 @@
 mod acl;
 mod agenda;
 mod calllog;
+pub mod capi;
 mod clock;
 mod cloud;
 mod clusters;

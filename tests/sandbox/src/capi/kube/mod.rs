@@ -1,0 +1,15 @@
+//! A small Kubernetes API server: objects, what it refuses, and what it says then.
+
+mod admission;
+pub mod error;
+pub mod kinds;
+pub mod object;
+pub mod quantity;
+mod rules;
+mod schema;
+pub mod selector;
+pub mod store;
+
+pub use error::ApiError;
+pub use object::Object;
+pub use store::{FieldValidation, Key, Store};
