@@ -1,6 +1,7 @@
 //! Integration tests.
 
 mod capone;
+mod capone_life;
 mod foreign;
 mod gate;
 mod plain_life;
