@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 /// Fingerprint of a text: 16 hexadecimal digits. Two texts that differ have different ones for all practical purposes;
 /// it is no protection against somebody who looks for a collision, and guards nothing.
 pub fn of_text(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
+    let digest = Sha256::digest(text.as_bytes());
+    let word = digest
         .iter()
         .take(8)
-        .map(|b| format!("{b:02x}"))
-        .collect()
+        .fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
+    format!("{word:016x}")
 }
 
 /// Fingerprint of a value, by its JSON.

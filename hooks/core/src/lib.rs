@@ -1,4 +1,4 @@
-//! The model of a cluster and the plan: every decision of OneKS, and nothing but decisions.
+//! The model of a cluster and the plan: every decision of `OneKS`, and nothing but decisions.
 //!
 //! This crate does no I/O and reads no clock, environment or randomness; `clippy.toml` beside it forbids the means.
 //! What it decides about comes in as arguments, what is to be done goes out as data.

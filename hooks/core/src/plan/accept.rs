@@ -1,17 +1,18 @@
 //! From SPEC to an accepted one: everything is checked before the first object is made, and a refusal says what is
 //! wrong and where. A refused SPEC changes nothing; the cluster stays as the last accepted one has it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use oneks_driver::{
-    Action as DriverAction, Image, Info, Invalid, Network, Placement, Role, Validation, VmCondition,
-};
+use oneks_driver::{Action as DriverAction, Info, Invalid, Role, Validation, VmCondition};
 
 use crate::fingerprint;
 use crate::names::{CONTROL_PLANE_KEY, GROUPS_PER_CLUSTER};
-use crate::observed::{Cloud, Kind, Need, Vm};
+use crate::observed::{Kind, Need, Vm};
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{driver_cluster, driver_group};
+use crate::plan::enlist::enlist;
+use crate::plan::preflight::place;
 use crate::profile::Catalog;
 use crate::spec::Spec;
 use crate::state::GroupState;
@@ -25,24 +26,21 @@ const AGAIN: (u64, u64) = (30, 600);
 /// Greatest document id whose groups have ids of their own.
 const MAX_DOCUMENT: u32 = u32::MAX / GROUPS_PER_CLUSTER - 1;
 
-/// Kinds of objects that are created as the owner in every life.
-const CREATED: [&str; 3] = ["TEMPLATE", "VM", "VROUTER"];
-
 /// Looks at SPEC, if it is another than the accepted one.
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     let text = context.desired.spec.unwrap_or_default();
     let print = fingerprint::of_text(text);
     if context.desired.document > MAX_DOCUMENT {
         let message = format!("document ids above {MAX_DOCUMENT} leave no room for group ids");
-        return refuse(context, status, print, "IdTooLarge", message, Look::Never);
+        return refuse(context, status, print, "IdTooLarge", &message, Look::Never);
     }
     let spec = match Spec::parse(text) {
         Ok(spec) => spec,
         Err(_) if text.trim().is_empty() => {
             let message = "the document has no SPEC; write one to make this a cluster";
-            return refuse(context, status, print, "NoSpec", message.to_owned(), Look::Never);
+            return refuse(context, status, print, "NoSpec", message, Look::Never);
         }
-        Err(errors) => return refuse(context, status, print, "InvalidSpec", list(errors), Look::Never),
+        Err(errors) => return refuse(context, status, print, "InvalidSpec", &list(errors), Look::Never),
     };
     if status.accepted.as_ref() == Some(&spec) {
         if status.placed.is_some() {
@@ -59,7 +57,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     }
     match check(context, status, &spec) {
         Verdict::Waiting => {}
-        Verdict::Refused(reason, errors) => refuse(context, status, print, reason, list(errors), Look::Again),
+        Verdict::Refused(reason, errors) => {
+            refuse(context, status, print, reason, &list(errors), Look::Again);
+        }
         Verdict::Good(accepted) => accept(context, status, spec, *accepted),
     }
 }
@@ -76,7 +76,7 @@ struct Accepted {
     goals: BTreeMap<String, Goal>,
 }
 
-fn invalid(path: &str, message: impl Into<String>) -> Invalid {
+pub(super) fn invalid(path: &str, message: impl Into<String>) -> Invalid {
     Invalid {
         path: path.to_owned(),
         message: message.into(),
@@ -98,7 +98,7 @@ fn list(errors: Vec<Invalid>) -> String {
         .collect::<Vec<_>>()
         .join("; ");
     if more > 0 {
-        text.push_str(&format!("; and {more} more"));
+        let _ = write!(text, "; and {more} more");
     }
     text
 }
@@ -115,7 +115,7 @@ fn refuse(
     status: &mut Status,
     print: String,
     reason: &str,
-    message: String,
+    message: &str,
     look: Look,
 ) {
     let count = match &status.refused {
@@ -182,22 +182,21 @@ fn check(context: &mut Context<'_>, status: &Status, spec: &Spec) -> Verdict {
     if let Some(error) = ability_error(status, spec, &goals, &info) {
         return Verdict::Refused("NotSupported", vec![error]);
     }
-    let placed = match &status.placed {
-        Some(placed) => placed.clone(),
-        None => {
-            let Some(cloud) = &context.observed.cloud else {
-                context.need(Need::Cloud);
-                return Verdict::Waiting;
-            };
-            match place(spec, cloud, &catalog, lives) {
-                Ok((placement, images)) => Placed {
-                    placement,
-                    images,
-                    capabilities: info.capabilities,
-                    xmlrpc: cloud.xmlrpc.clone(),
-                },
-                Err((reason, errors)) => return Verdict::Refused(reason, errors),
-            }
+    let placed = if let Some(placed) = &status.placed {
+        placed.clone()
+    } else {
+        let Some(cloud) = &context.observed.cloud else {
+            context.need(Need::Cloud);
+            return Verdict::Waiting;
+        };
+        match place(spec, cloud, &catalog, lives) {
+            Ok((placement, images)) => Placed {
+                placement,
+                images,
+                capabilities: info.capabilities,
+                xmlrpc: cloud.xmlrpc.clone(),
+            },
+            Err((reason, errors)) => return Verdict::Refused(reason, errors),
         }
     };
     let accepted = Accepted { placed, goals };
@@ -340,115 +339,6 @@ fn ability_error(
     None
 }
 
-type Place = (Placement, BTreeMap<String, Image>);
-
-/// The preflight: are cluster, networks, datastore, images and rights there?
-fn place(
-    spec: &Spec,
-    cloud: &Cloud,
-    catalog: &Catalog,
-    lives: bool,
-) -> Result<Place, (&'static str, Vec<Invalid>)> {
-    let mut errors = Vec::new();
-    let wanted = &spec.deployment;
-    let Some(cluster) = &cloud.cluster else {
-        let message = format!("there is no OpenNebula cluster {}", wanted.cluster.id);
-        return Err((
-            "PlacementNotPossible",
-            vec![invalid("deployment.cluster.id", message)],
-        ));
-    };
-    let mut network = |path: &str, id: u32| -> Option<Network> {
-        let Some(found) = cloud.networks.iter().find(|n| n.id == id) else {
-            errors.push(invalid(
-                path,
-                format!("there is no network {id} that the owner may use (USE right)"),
-            ));
-            return None;
-        };
-        if !cluster.networks.contains(&id) {
-            let message = format!(
-                "network {id} ({}) is not in OpenNebula cluster {}",
-                found.name, wanted.cluster.id
-            );
-            errors.push(invalid(path, message));
-        }
-        if cloud.networks.iter().filter(|n| n.name == found.name).count() > 1 {
-            let message = format!(
-                "there are several networks {:?}; the cluster finds its own by name",
-                found.name
-            );
-            errors.push(invalid(path, message));
-        }
-        Some(Network {
-            id,
-            name: found.name.clone(),
-        })
-    };
-    let public = network("deployment.networks.public.id", wanted.networks.public.id);
-    let private = network("deployment.networks.private.id", wanted.networks.private.id);
-    let datastore = wanted.datastores.image.map(|d| d.id);
-    if let Some(id) = datastore.filter(|id| !cluster.datastores.contains(id)) {
-        let message = format!(
-            "datastore {id} is not in OpenNebula cluster {}",
-            wanted.cluster.id
-        );
-        errors.push(invalid("deployment.datastores.image.id", message));
-    }
-    let missing: BTreeSet<&str> = CREATED
-        .into_iter()
-        .filter(|kind| !cloud.may_create.contains(*kind))
-        .collect();
-    if !missing.is_empty() && !lives {
-        let kinds: Vec<&str> = missing.into_iter().collect();
-        let message = format!(
-            "the owner may not create {}; an administrator can grant it: oneacl create \"@<group id> {}/* CREATE *\"",
-            kinds.join(", "),
-            kinds.join("+")
-        );
-        return Err(("RightMissing", vec![invalid("", message)]));
-    }
-    let (Some(public), Some(private), true) = (public, private, errors.is_empty()) else {
-        return Err(("PlacementNotPossible", errors));
-    };
-    let placement = Placement {
-        cluster_id: wanted.cluster.id,
-        public,
-        private,
-        image_datastore: datastore,
-    };
-    Ok((placement, images(spec, cloud, catalog, datastore)))
-}
-
-/// The images of the chosen datastore by purpose. Which of them are needed is the driver's to say.
-fn images(spec: &Spec, cloud: &Cloud, catalog: &Catalog, datastore: Option<u32>) -> BTreeMap<String, Image> {
-    let mut found = BTreeMap::new();
-    for choice in spec.choices() {
-        let Ok(family) = catalog.family(choice.role, choice.family) else {
-            continue;
-        };
-        for (purpose, marks) in &family.images {
-            let candidate = marks.iter().find_map(|mark| {
-                cloud
-                    .images
-                    .iter()
-                    .filter(|i| i.ready && Some(i.datastore) == datastore)
-                    .filter(|i| i.attributes.get(&mark.attribute) == Some(&mark.value))
-                    .max_by_key(|i| i.id)
-            });
-            if let Some(image) = candidate {
-                let image = Image {
-                    id: image.id,
-                    name: image.name.clone(),
-                    size: image.size,
-                };
-                found.entry(purpose.clone()).or_insert(image);
-            }
-        }
-    }
-    found
-}
-
 /// Asks the driver about every group. `None` while answers are missing.
 fn validate(
     context: &mut Context<'_>,
@@ -503,124 +393,4 @@ fn accept(context: &mut Context<'_>, status: &mut Status, spec: Spec, accepted: 
     status.refused = None;
     status.owner = Some(context.desired.owner.uid);
     status.set_condition(context.now, "Accepted", Truth::True, "Accepted", "");
-}
-
-/// Gives every group of SPEC its place in the status, and marks those that SPEC no longer has.
-fn enlist(context: &Context<'_>, status: &mut Status, spec: &Spec, goals: &BTreeMap<String, Goal>) {
-    status.control_plane.target = goals.get(CONTROL_PLANE_KEY).cloned();
-    // Objects may be there already, if the status was lost; they say their group's number. Only what they leave free
-    // is given to groups that are new.
-    for known in [true, false] {
-        for wanted in &spec.node_groups {
-            if status
-                .node_groups
-                .iter()
-                .any(|g| g.key == wanted.name && !g.removed)
-            {
-                continue;
-            }
-            let number = number_of(context, spec, &wanted.name);
-            let number = number.filter(|n| {
-                status
-                    .node_groups
-                    .iter()
-                    .all(|g| g.id != context.names.group_id(*n))
-            });
-            if number.is_some() || !known {
-                let n = number.unwrap_or_else(|| free_number(context, status));
-                let uuid = context.names.group(&wanted.name);
-                let mut group = Group::new(context.names.group_id(n), &wanted.name, uuid);
-                // With objects of it there already, Kubernetes may have heard of it.
-                group.begun = known;
-                status.node_groups.push(group);
-                status.next_group = status.next_group.max(n.saturating_add(1));
-            }
-        }
-        enlist_remains(context, status);
-    }
-    for group in &mut status.node_groups {
-        group.target = goals.get(&group.key).cloned().filter(|_| !group.removed);
-        if !spec.node_groups.iter().any(|g| g.name == group.key) {
-            group.removed = true;
-        }
-    }
-}
-
-/// Lists groups that SPEC doesn't have but of which something is there: they were being removed when the status was
-/// lost.
-fn enlist_remains(context: &Context<'_>, status: &mut Status) {
-    let owner = context.desired.owner.uid;
-    let prefix = format!("{}-", context.names.cluster());
-    let templates = context
-        .observed
-        .templates
-        .iter()
-        .flatten()
-        .filter(|t| t.uid == owner);
-    let by_template = templates.filter_map(|t| Some((t.tag.as_ref()?.group?, t.name.strip_prefix(&prefix)?)));
-    let vms = context
-        .vms()
-        .into_iter()
-        .filter(|vm| vm.condition != VmCondition::Ending);
-    let by_vm = vms.filter_map(|vm| {
-        let tag = vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?;
-        Some((tag.group?, vm.name.strip_prefix(&prefix)?.rsplit_once('-')?.0))
-    });
-    for (id, key) in by_template.chain(by_vm) {
-        if number(context, id).is_none() || status.groups().any(|g| g.id == id) {
-            continue;
-        }
-        let mut group = Group::new(id, key, context.names.group(key));
-        group.removed = true;
-        group.begun = true;
-        status.node_groups.push(group);
-        let next = number(context, id).map_or(0, |n| n.saturating_add(1));
-        status.next_group = status.next_group.max(next);
-    }
-}
-
-/// The number of a group id, if it is a node group's of this cluster.
-fn number(context: &Context<'_>, id: u32) -> Option<u32> {
-    let n = id % GROUPS_PER_CLUSTER;
-    (id == context.names.group_id(n) && n > 0).then_some(n)
-}
-
-/// The number of a new group: the next one, or, after a thousand groups, one that is free again.
-fn free_number(context: &Context<'_>, status: &Status) -> u32 {
-    let free = |n: &u32| {
-        let id = context.names.group_id(*n);
-        status.groups().all(|g| g.id != id)
-    };
-    let next = status.next_group.clamp(1, GROUPS_PER_CLUSTER);
-    (next..GROUPS_PER_CLUSTER)
-        .chain(1..next)
-        .find(free)
-        .unwrap_or(GROUPS_PER_CLUSTER - 1)
-}
-
-/// The number of a group by the tags of its objects.
-fn number_of(context: &Context<'_>, spec: &Spec, key: &str) -> Option<u32> {
-    let name = context.names.group(key);
-    let owner = context.desired.owner.uid;
-    let templates = context.observed.templates.iter().flatten();
-    let by_template = templates
-        .filter(|t| t.uid == owner && t.name == name)
-        .find_map(|t| t.tag.as_ref()?.group);
-    // `web-a` is the group of a VM `web-a-x1`, not `web`.
-    let of = |key: &str, vm: &Vm| vm.name.starts_with(&format!("{}-", context.names.group(key)));
-    let longer = |vm: &Vm| {
-        spec.node_groups
-            .iter()
-            .any(|g| g.name.len() > key.len() && of(&g.name, vm))
-    };
-    let by_vm = || {
-        // One that ends belongs to a group of that name that is gone.
-        let alive = context
-            .vms()
-            .into_iter()
-            .filter(|vm| vm.condition != VmCondition::Ending);
-        let mut vms = alive.filter(|vm| of(key, vm) && !longer(vm));
-        vms.find_map(|vm| vm.tag.as_ref().filter(|t| t.kind == Kind::Node)?.group)
-    };
-    number(context, by_template.or_else(by_vm)?)
 }

@@ -9,7 +9,8 @@ use crate::action::Action;
 use crate::names::CommandToken;
 use crate::observed::{FailureKind, Kind, Progress as CommandProgress, Vm};
 use crate::plan::context::{Answer, Context};
-use crate::plan::converge::{driver_cluster, driver_group, group_mut, note_nodes, refuse, store};
+use crate::plan::converge::{driver_cluster, driver_group, group_mut, refuse};
+use crate::plan::observe::{note_nodes, store};
 use crate::spec::Spec;
 use crate::status::{Group, GuestExec, LastError, Probe, Purpose, Status};
 

@@ -5,8 +5,9 @@ use oneks_driver::{Action as DriverAction, VmCondition};
 
 use crate::observed::{Kind, Vm};
 use crate::plan::context::Context;
-use crate::plan::control_plane::found_router;
-use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut, observe};
+use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut};
+use crate::plan::observe::observe;
+use crate::plan::router::found_router;
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{Group, GroupVm, LastError, Status};

@@ -21,11 +21,16 @@ mod context;
 mod control_plane;
 mod converge;
 mod delete;
+mod enlist;
 mod guest;
 mod health;
 mod node_group;
+mod observe;
 mod outcome;
+mod preflight;
 mod recover;
+mod router;
+mod seed;
 mod summary;
 
 use oneks_driver::Owner;

@@ -144,7 +144,7 @@ fn remove(observed: &mut Observed, action: &Action) {
             }
         }
         Action::TerminateVm { id, .. } | Action::DeleteVm { id, .. } => {
-            observed.vms.retain(|vm| vm.id != *id)
+            observed.vms.retain(|vm| vm.id != *id);
         }
         Action::DeleteRouter { id, .. } => {
             if let Some(list) = &mut observed.routers {

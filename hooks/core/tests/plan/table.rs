@@ -33,7 +33,13 @@ struct Row {
 }
 
 const fn row(state: G, sight: Sight, group: G, cluster: S, action: &'static str) -> Row {
-    Row { state, sight, group, cluster, action }
+    Row {
+        state,
+        sight,
+        group,
+        cluster,
+        action,
+    }
 }
 
 #[rustfmt::skip]
@@ -96,7 +102,11 @@ fn the_table_of_groups_holds() {
             group.applied = None;
             group.work = Some(Work {
                 started: now - 60,
-                deadline: if row.sight == Sight::Deadline { now - 1 } else { now + 600 },
+                deadline: if row.sight == Sight::Deadline {
+                    now - 1
+                } else {
+                    now + 600
+                },
                 attempts: 0,
                 unsure: false,
                 before,
@@ -133,7 +143,17 @@ fn the_table_of_groups_holds() {
         assert_eq!(after.node_groups[0].state, row.group, "{name}");
         assert_eq!(after.state, row.cluster, "{name}");
         let first = world.log.get(before).map_or("", String::as_str);
-        let fits = |part: &str| if part.is_empty() { first.is_empty() } else { first.contains(part) };
-        assert!(row.action.split('|').any(fits), "{name}: {first:?}, not {:?}", row.action);
+        let fits = |part: &str| {
+            if part.is_empty() {
+                first.is_empty()
+            } else {
+                first.contains(part)
+            }
+        };
+        assert!(
+            row.action.split('|').any(fits),
+            "{name}: {first:?}, not {:?}",
+            row.action
+        );
     }
 }

@@ -156,15 +156,16 @@ fn exec() -> BoxedStrategy<GuestExec> {
         Purpose::Probe,
         Purpose::Rotate,
     ]);
-    (100..110_u32, id(), purpose, time()).prop_map(|(vm, group, purpose, deadline)| GuestExec {
-        vm,
-        group,
-        purpose,
-        token: format!("oneks:24:{}-24001-aa:1", purpose.as_str()),
-        script: "aa".to_owned(),
-        issued: 0,
-        deadline,
-    })
+    (100..110_u32, id(), purpose, time())
+        .prop_map(|(vm, group, purpose, deadline)| GuestExec {
+            vm,
+            group,
+            purpose,
+            token: format!("oneks:24:{}-24001-aa:1", purpose.as_str()),
+            script: "aa".to_owned(),
+            issued: 0,
+            deadline,
+        })
         .boxed()
 }
 
@@ -221,45 +222,46 @@ fn status() -> BoxedStrategy<Status> {
             time(),
         )),
     );
-    parts.prop_map(
-        |(
-            (spec, guest, rev),
-            (control_plane, a, b, c),
-            (exec, commands, provisioned, kubeconfig, next),
-            (deletion, retry),
-            seed,
-        )| {
-            let mut status = Status::new(24);
-            status.rev = rev;
-            status.accepted = spec.and_then(|s| oneks_core::Spec::parse(&s).ok());
-            status.placed = guest.map(placed);
-            status.control_plane = control_plane;
-            status.control_plane.seed = seed.map(|(state, vm, since)| Seed {
-                state,
-                vm,
-                report: None,
-                since,
-            });
-            status.node_groups = a.into_iter().chain(b).chain([c]).collect();
-            status.guest_exec = exec;
-            status.commands = commands;
-            status.provisioned = provisioned;
-            status.kubeconfig = kubeconfig;
-            status.next_group = next;
-            status.credential = Some(Credential {
-                serial: next,
-                issued: 0,
-            });
-            status.deletion = deletion.map(|(force, deadline, failed)| Deletion {
-                force,
-                started: 0,
-                deadline,
-                failed,
-            });
-            status.retry = retry.map(|(count, not_before)| Retry { count, not_before });
-            status
-        },
-    )
+    parts
+        .prop_map(
+            |(
+                (spec, guest, rev),
+                (control_plane, a, b, c),
+                (exec, commands, provisioned, kubeconfig, next),
+                (deletion, retry),
+                seed,
+            )| {
+                let mut status = Status::new(24);
+                status.rev = rev;
+                status.accepted = spec.and_then(|s| oneks_core::Spec::parse(&s).ok());
+                status.placed = guest.map(placed);
+                status.control_plane = control_plane;
+                status.control_plane.seed = seed.map(|(state, vm, since)| Seed {
+                    state,
+                    vm,
+                    report: None,
+                    since,
+                });
+                status.node_groups = a.into_iter().chain(b).chain([c]).collect();
+                status.guest_exec = exec;
+                status.commands = commands;
+                status.provisioned = provisioned;
+                status.kubeconfig = kubeconfig;
+                status.next_group = next;
+                status.credential = Some(Credential {
+                    serial: next,
+                    issued: 0,
+                });
+                status.deletion = deletion.map(|(force, deadline, failed)| Deletion {
+                    force,
+                    started: 0,
+                    deadline,
+                    failed,
+                });
+                status.retry = retry.map(|(count, not_before)| Retry { count, not_before });
+                status
+            },
+        )
         .boxed()
 }
 
@@ -381,7 +383,12 @@ fn observed() -> BoxedStrategy<Seen> {
     )
         .prop_map(|(vms, all_vms, routers, templates, reservations, credentials)| {
             Seen(Observed {
-                vms: vms.into_iter().map(|vm| (vm.id, vm)).collect::<BTreeMap<_, _>>().into_values().collect(),
+                vms: vms
+                    .into_iter()
+                    .map(|vm| (vm.id, vm))
+                    .collect::<BTreeMap<_, _>>()
+                    .into_values()
+                    .collect(),
                 all_vms,
                 looked_for: (100..105).collect(),
                 routers,

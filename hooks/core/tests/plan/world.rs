@@ -324,7 +324,9 @@ impl World {
                     .filter(|m| m.vm.vrouter == Some(*id))
                     .map(|m| m.vm.id)
                     .collect();
-                vms.into_iter().for_each(|vm| self.end(vm));
+                for vm in vms {
+                    self.end(vm);
+                }
             }
             Action::ReleaseAddress { .. } | Action::DeleteReservation { .. } => {}
             Action::Exec { vm, command, script } => {
