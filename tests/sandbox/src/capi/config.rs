@@ -3,26 +3,16 @@
 use std::path::PathBuf;
 
 /// Settings of [`Guests`](super::Guests).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Program that behaves as `kubectl` and `sleep` when it is started under these names, see
-    /// [`shim_main`](super::shim_main). Without it commands run, but both are missing.
+    /// Program that behaves as `kubectl`, `sleep` and `date` when it is started under these names, see
+    /// [`shim_main`](super::shim_main). Without it commands run, but these are missing.
     pub shim: Option<PathBuf>,
     /// Whether scripts find `kubectl` without having put `/var/lib/rancher/rke2/bin` on their PATH, and a server
     /// without KUBECONFIG. No node of RKE2 is like that.
     pub kubectl_everywhere: bool,
     /// How long things take.
     pub timings: Timings,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            shim: None,
-            kubectl_everywhere: false,
-            timings: Timings::default(),
-        }
-    }
 }
 
 /// Durations in virtual seconds.

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::config::FaultKind;
 use super::kube::Store;
+use super::programs::Programs;
 use super::shim::{FOLDER, Shared, read_state, slept, write_state};
 use super::world::World;
 use crate::guest::{ExecResult, VmFacts};
@@ -101,28 +101,24 @@ fn run_script(
     stdin: &[u8],
     now: u64,
 ) -> io::Result<ExecResult> {
+    if world.programs.is_none() {
+        world.programs = Some(Programs::new(world.config.shim.as_deref())?);
+    }
+    let Some(programs) = &world.programs else {
+        return Err(io::Error::other("no programs"));
+    };
+    let (everyday, rke2) = (programs.everyday(), programs.rke2());
     let folder = tempfile::Builder::new().prefix("guest-").tempdir()?;
     let folder = folder.path();
     let kubernetes = kubernetes(world, vm, now);
-    let (sleep, binaries, kubeconfig) = (folder.join("bin"), folder.join("rke2"), folder.join("rke2.yaml"));
-    for directory in [&sleep, &binaries, &folder.join("home")] {
-        fs::create_dir(directory)?;
-    }
-    // Both names lie first on the PATH, whatever the guest has: the host's own kubectl is never reached.
-    if let Some(shim) = &world.config.shim {
-        symlink(shim, sleep.join("sleep"))?;
-        symlink(shim, sleep.join("kubectl"))?;
-        if kubernetes.is_some() {
-            symlink(shim, binaries.join("kubectl"))?;
-        }
+    let (home, kubeconfig) = (folder.join("home"), folder.join("rke2.yaml"));
+    fs::create_dir(&home)?;
+    // Nothing is there on other VMs.
+    let binaries = if kubernetes.is_some() {
+        rke2
     } else {
-        let absent = sleep.join("kubectl");
-        fs::write(
-            &absent,
-            "#!/bin/sh\necho '/bin/sh: 1: kubectl: not found' >&2\nexit 127\n",
-        )?;
-        fs::set_permissions(&absent, fs::Permissions::from_mode(0o755))?;
-    }
+        folder.join("rke2")
+    };
     if let Some(text) = kubernetes
         .as_ref()
         .and_then(|kubernetes| kubernetes.kubeconfig.as_ref())
@@ -133,9 +129,7 @@ fn run_script(
         store: None,
         kubeconfig: None,
         reachable: false,
-        binaries: kubernetes
-            .is_some()
-            .then(|| binaries.to_string_lossy().into_owned()),
+        now,
         everywhere: world.config.kubectl_everywhere,
         changed: false,
     };
@@ -152,6 +146,11 @@ fn run_script(
     let (binaries, kubeconfig) = (path_text(&binaries)?, path_text(&kubeconfig)?);
     let inward = |text: &[u8]| replace(&replace(text, BINARIES, binaries), KUBECONFIG, kubeconfig);
     let outward = |text: &[u8]| replace(&replace(text, binaries, BINARIES), kubeconfig, KUBECONFIG);
+    let path = if world.config.kubectl_everywhere {
+        format!("{}:{binaries}", path_text(&everyday)?)
+    } else {
+        path_text(&everyday)?.to_owned()
+    };
     let words = split(command);
     let Some((program, arguments)) = words.split_first() else {
         return Ok(ExecResult {
@@ -164,11 +163,11 @@ fn run_script(
     let child = Command::new(inward_word(program))
         .args(arguments.iter().map(inward_word))
         .env_clear()
-        .env("PATH", format!("{}:/usr/bin:/bin", path_text(&sleep)?))
-        .env("HOME", folder.join("home"))
+        .env("PATH", path)
+        .env("HOME", &home)
         .env("LANG", "C")
         .env(FOLDER, folder)
-        .current_dir(folder.join("home"))
+        .current_dir(&home)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

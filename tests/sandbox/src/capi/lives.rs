@@ -826,6 +826,27 @@ fn scripts_find_what_a_node_has() {
             "",
             "kubectl: not found",
         ),
+        (
+            worker,
+            format!("{PATH}command -v kubectl || echo none"),
+            0,
+            "none",
+            "",
+        ),
+        (
+            server,
+            "sleep 10; date +%s; kubectl 2>/dev/null || systemctl 2>/dev/null || echo clean".into(),
+            0,
+            "clean",
+            "",
+        ),
+        (
+            server,
+            format!("{PATH}kubectl get machines -o json | kubectl apply -f - >/dev/null; echo $?"),
+            0,
+            "0",
+            "",
+        ),
         (worker, "echo plain; exit 3".into(), 3, "plain", ""),
     ] {
         let result = scene.script(vm, &script);

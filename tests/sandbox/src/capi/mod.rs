@@ -16,6 +16,7 @@ pub mod kubectl;
 #[cfg(test)]
 mod lives;
 mod one;
+mod programs;
 mod seed;
 mod shim;
 #[cfg(test)]

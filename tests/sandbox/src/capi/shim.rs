@@ -1,16 +1,17 @@
-//! Programs inside guests: the host of the sandbox behaves as `kubectl` and `sleep` when it is started under these names.
+//! Programs inside guests: the host of the sandbox behaves as `kubectl`, `sleep` and `date` when it is started under these names.
 //!
 //! A script runs in a shell of its own. What it changes goes through a file that the sandbox wrote before and reads
 //! after, so that no server is needed; the file is replaced as a whole.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::{Signal, killpg};
 use serde::{Deserialize, Serialize};
 
 use super::kube::Store;
+use super::kube::quantity::timestamp;
 use super::kube::store::Snapshot;
 use super::kubectl::{self, Environment};
 
@@ -25,9 +26,9 @@ pub(crate) struct Shared {
     pub(crate) store: Option<Snapshot>,
     pub(crate) kubeconfig: Option<String>,
     pub(crate) reachable: bool,
-    /// Folder of kubectl, if the guest has one.
-    pub(crate) binaries: Option<String>,
-    /// Whether kubectl is on every PATH and needs no KUBECONFIG.
+    /// Virtual time at which the command began.
+    pub(crate) now: u64,
+    /// Whether kubectl needs no KUBECONFIG.
     pub(crate) everywhere: bool,
     pub(crate) changed: bool,
 }
@@ -51,7 +52,11 @@ pub(crate) fn serve(
     let folder = PathBuf::from(std::env::var_os(FOLDER)?);
     match name {
         "sleep" => Some(sleep(&folder, arguments, stderr)),
-        "kubectl" => Some(match run_kubectl(&folder, program, arguments) {
+        "date" => {
+            let _ = stdout.write_all(date(&folder, arguments).as_bytes());
+            Some(0)
+        }
+        "kubectl" => Some(match run_kubectl(&folder, arguments) {
             Ok(output) => {
                 let written = stdout.write_all(output.stdout.as_bytes());
                 let _ = written.and_then(|()| stderr.write_all(output.stderr.as_bytes()));
@@ -127,45 +132,34 @@ fn sleep(folder: &Path, arguments: &[String], stderr: &mut dyn io::Write) -> i32
     0
 }
 
-fn run_kubectl(folder: &Path, program: &str, arguments: &[String]) -> io::Result<kubectl::Output> {
-    let mut shared = read_state(folder)?;
-    if !is_found(&shared, program) {
-        let stderr = "/bin/sh: 1: kubectl: not found\n".to_owned();
-        return Ok(kubectl::Output {
-            stderr,
-            code: 127,
-            ..kubectl::Output::default()
-        });
+fn run_kubectl(folder: &Path, arguments: &[String]) -> io::Result<kubectl::Output> {
+    // Input comes first: it may be the output of another kubectl, which then must not wait for this one.
+    let mut input = Vec::new();
+    if arguments
+        .iter()
+        .any(|word| word == "-" || word.ends_with("f-") || word.ends_with("=-"))
+    {
+        io::stdin().read_to_end(&mut input)?;
     }
+    let lock = fs::File::create(folder.join("lock"))?;
+    lock.lock()?;
+    let mut shared = read_state(folder)?;
     let asked = flag(arguments, "--kubeconfig").or_else(|| std::env::var("KUBECONFIG").ok());
     let found = asked.is_some_and(|path| fs::exists(path).unwrap_or(false));
     let kubeconfig = shared.kubeconfig.clone().filter(|_| found || shared.everywhere);
-    let Some(snapshot) = shared.store.take() else {
-        let mut store = Store::new(0, 0);
-        return Ok(kubectl::run(
-            &mut store,
-            arguments,
-            &mut Environment {
-                kubeconfig: kubeconfig.as_deref(),
-                reachable: false,
-                stdin: &mut io::stdin(),
-            },
-        ));
+    let (mut store, reachable) = match shared.store.take() {
+        Some(snapshot) => (Store::restore(snapshot), shared.reachable),
+        None => (Store::new(0, 0), false),
     };
-    let mut store = Store::restore(snapshot);
     let before = store.version();
-    store.now += slept(folder);
-    let now = store.now - slept(folder);
-    let output = kubectl::run(
-        &mut store,
-        arguments,
-        &mut Environment {
-            kubeconfig: kubeconfig.as_deref(),
-            reachable: shared.reachable,
-            stdin: &mut io::stdin(),
-        },
-    );
-    store.now = now;
+    store.now = shared.now + slept(folder);
+    let mut stdin = input.as_slice();
+    let mut environment = Environment {
+        kubeconfig: kubeconfig.as_deref(),
+        reachable,
+        stdin: &mut stdin,
+    };
+    let output = kubectl::run(&mut store, arguments, &mut environment);
     if store.version() != before {
         shared.changed = true;
         shared.store = Some(store.snapshot());
@@ -177,15 +171,30 @@ fn run_kubectl(folder: &Path, program: &str, arguments: &[String]) -> io::Result
     Ok(output)
 }
 
-/// Whether a shell of the guest would have found kubectl. It is started in any case, so that a script never reaches a
-/// kubectl of the host, nor the cluster behind it.
-fn is_found(shared: &Shared, program: &str) -> bool {
-    let Some(binaries) = &shared.binaries else {
-        return false;
-    };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).any(|folder| folder == Path::new(binaries));
-    shared.everywhere || on_path || Path::new(program).parent() == Some(Path::new(binaries))
+/// `date`, as far as scripts use it: epoch seconds, or UTC in the usual parts.
+fn date(folder: &Path, arguments: &[String]) -> String {
+    let now = read_state(folder).map_or(0, |shared| shared.now) + slept(folder);
+    let stamp = timestamp(now);
+    let part = |range: std::ops::Range<usize>| stamp.get(range).unwrap_or_default().to_owned();
+    let format = arguments
+        .iter()
+        .find_map(|word| word.strip_prefix('+'))
+        .unwrap_or("%Y-%m-%dT%H:%M:%SZ");
+    let text = [
+        ("%s", now.to_string()),
+        ("%F", part(0..10)),
+        ("%T", part(11..19)),
+        ("%Y", part(0..4)),
+        ("%m", part(5..7)),
+        ("%d", part(8..10)),
+        ("%H", part(11..13)),
+        ("%M", part(14..16)),
+        ("%S", part(17..19)),
+        ("%N", "000000000".into()),
+    ]
+    .into_iter()
+    .fold(format.to_owned(), |text, (key, value)| text.replace(key, &value));
+    format!("{text}\n")
 }
 
 fn flag(arguments: &[String], name: &str) -> Option<String> {

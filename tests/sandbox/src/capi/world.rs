@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::{Config, FaultKind, Faults};
 use super::kube::{Key, Object, Store};
+use super::programs::Programs;
 use super::seed::Seed;
 use crate::guest::{Cloud, VmFacts};
 use crate::states::{LcmState, VmState};
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) vms: BTreeMap<u32, GuestVm>,
     pub(crate) seeds: BTreeMap<u32, Seed>,
     pub(crate) log: Vec<LogLine>,
+    /// Laid out for the first command.
+    pub(crate) programs: Option<Programs>,
 }
 
 /// A line of a controller's log.
@@ -118,6 +121,7 @@ impl World {
             vms: BTreeMap::new(),
             seeds: BTreeMap::new(),
             log: Vec::new(),
+            programs: None,
         }
     }
 

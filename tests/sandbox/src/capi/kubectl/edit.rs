@@ -81,10 +81,10 @@ pub fn mark(store: &mut Store, args: &Args, marks: Marks, out: &mut Output) -> R
     };
     for target in existing(store, args, resources)? {
         let live = target;
-        let mut changed = live.clone();
+        let mut edited = live.clone();
         for change in changes {
             if let Some((key, value)) = change.split_once('=') {
-                let current = changed
+                let current = edited
                     .at(&["metadata", field, key])
                     .and_then(Value::as_str)
                     .map(str::to_owned);
@@ -102,14 +102,14 @@ pub fn mark(store: &mut Store, args: &Args, marks: Marks, out: &mut Output) -> R
                         ),
                     }));
                 }
-                changed.set(&["metadata", field, key], value);
+                edited.set(&["metadata", field, key], value);
             } else {
-                changed.remove(&["metadata", field, change.trim_end_matches('-')]);
+                edited.remove(&["metadata", field, change.trim_end_matches('-')]);
             }
         }
-        let same = changed == live;
+        let same = edited == live;
         if !same {
-            store.update(changed, FieldValidation::Warn)?;
+            store.update(edited, FieldValidation::Warn)?;
         }
         print(
             out,

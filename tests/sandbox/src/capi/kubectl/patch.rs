@@ -50,11 +50,11 @@ pub fn patch(store: &mut Store, args: &Args, out: &mut Output) -> Result<(), Fai
                 )));
             }
         }
-        let changed = store_patched(store, args, target.kind, &live, patched, out)?;
+        let differs = store_patched(store, args, target.kind, &live, patched, out)?;
         print(
             out,
             &live,
-            if changed { "patched" } else { "patched (no change)" },
+            if differs { "patched" } else { "patched (no change)" },
         );
     }
     Ok(())
