@@ -1,4 +1,8 @@
-//! What starts a control plane: two VM templates and the seed VM. CAPONE makes the rest.
+//! What starts a control plane: VM templates, the virtual router and the seed VM. CAPONE makes the rest.
+//!
+//! CAPONE would make the router too, but names its networks by name alone, which OpenNebula resolves among the
+//! networks that the caller *owns*: no tenant could use the networks of the cloud. So the hooks make it, by network id,
+//! and the manifest says the addresses that CAPONE would have filled in. A router of that name is all it looks for.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +24,11 @@ pub fn bootstrap(cluster: &Cluster, group: &Group) -> Result<Bootstrap, DriverEr
         .timeout_per_node
         .saturating_mul(u64::from(group.replicas))
         .saturating_add(settings.seed.timeout_base);
+    // Without the router's addresses there is no manifest yet; the hooks ask again.
+    let mut attachments = BTreeMap::new();
+    if cluster.endpoint.is_some() && cluster.gateway.is_some() {
+        attachments.insert(MANIFEST.to_owned(), subject.render("manifest.yaml.j2")?);
+    }
     Ok(Bootstrap {
         templates: vec![
             TemplateText {
@@ -35,7 +44,7 @@ pub fn bootstrap(cluster: &Cluster, group: &Group) -> Result<Bootstrap, DriverEr
             vm: VmText {
                 name: subject.names.seed.clone(),
                 text: subject.render("seed.j2")?,
-                attachments: BTreeMap::from([(MANIFEST.to_owned(), subject.render("manifest.yaml.j2")?)]),
+                attachments,
             },
             done: SeedDone::Report {
                 attribute: "ONEKS_STATE".to_owned(),
@@ -46,9 +55,11 @@ pub fn bootstrap(cluster: &Cluster, group: &Group) -> Result<Bootstrap, DriverEr
             first_report: settings.seed.first_report,
             total: needed.max(settings.dependencies.seed_vm.creation_timeout.unwrap_or(0)),
         }),
-        router: Router::Cluster {
+        router: Router::Hooks {
             name: subject.names.router.clone(),
-            repair_after: settings.router.repair_after,
+            text: subject.render("router-networks.j2")?,
+            template: subject.names.router_template.clone(),
+            replicas: settings.router.replicas,
         },
         nodes: Nodes::Cluster,
     })

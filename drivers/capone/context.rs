@@ -202,6 +202,7 @@ pub mod sample {
                 host: "192.0.2.10".to_owned(),
                 port: 6443,
             }),
+            gateway: Some("198.51.100.10".to_owned()),
             xmlrpc: "http://169.254.16.9:2633/RPC2".to_owned(),
         }
     }

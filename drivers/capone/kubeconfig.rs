@@ -63,7 +63,9 @@ pub fn read(cluster: &Cluster, output: &Output) -> Result<Kubeconfig, DriverErro
         &format!("https://{host}:{}", endpoint.port),
     )
     .ok_or_else(unreadable)?;
-    let kubeconfig = serde_saphyr::to_string(&config).map_err(|_| unreadable())?;
+    // One line for each value, as kubectl writes it: certificates would be folded otherwise.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let kubeconfig = serde_saphyr::to_string_with_options(&config, options).map_err(|_| unreadable())?;
     Ok(Kubeconfig { kubeconfig })
 }
 

@@ -112,14 +112,11 @@ fn causes(group: &Group, report: &Report, wanted_version: &str) -> Vec<String> {
         ));
     }
     causes.extend(counts(group, object));
-    let unfit = report.machines.iter().filter_map(|m| unfit(m, wanted_version));
-    causes.extend(unfit);
+    causes.extend(report.machines.iter().filter_map(|m| unfit(m, wanted_version)));
+    causes.extend(outdated(&report.machines, wanted_version));
     let machines = count(report.machines.len());
     if machines != group.replicas && object.replicas == Some(group.replicas) {
-        causes.push(format!(
-            "{machines} machines exist, {} are wanted",
-            group.replicas
-        ));
+        causes.push(format!("machines: {} wanted, {machines} there", group.replicas));
     }
     if !causes.is_empty() {
         causes.extend(report.conditions.iter().map(|c| {
@@ -144,7 +141,7 @@ fn counts(group: &Group, object: &GroupReport) -> Option<String> {
         return None;
     }
     Some(format!(
-        "{ready} of {wanted} nodes ready, {updated} up to date, {replicas} in all"
+        "nodes: {wanted} wanted, {replicas} there, {ready} ready, {updated} up to date"
     ))
 }
 
@@ -163,19 +160,30 @@ fn unfit(machine: &Machine, wanted_version: &str) -> Option<String> {
     };
     if machine.deleting {
         Some(format!("{name} is being deleted{why}"))
-    } else if machine.version != wanted_version {
-        Some(format!("{name} is of version {}{why}", machine.version))
     } else if machine.node.is_empty() {
         Some(format!("{name} has no node yet ({}){why}", machine.phase))
     } else if !machine.ready {
         Some(format!("the node of {name} is not ready{why}"))
-    } else if machine.kubelet != wanted_version {
+    } else if machine.version == wanted_version && machine.kubelet != wanted_version {
         Some(format!("the node of {name} runs {}", machine.kubelet))
     } else if machine.phase != "Running" {
         Some(format!("{name} is {}{why}", machine.phase))
     } else {
         None
     }
+}
+
+/// How many machines are still of another version.
+fn outdated(machines: &[Machine], wanted_version: &str) -> Option<String> {
+    let mut old: Vec<&str> = machines
+        .iter()
+        .filter(|m| !m.deleting && m.version != wanted_version)
+        .map(|m| m.version.as_str())
+        .collect();
+    let number = old.len();
+    old.sort_unstable();
+    old.dedup();
+    (number > 0).then(|| format!("nodes still of version {}: {number}", old.join(", ")))
 }
 
 fn summary(mut causes: Vec<String>) -> String {

@@ -119,7 +119,7 @@ fn the_cloud_controller_is_pinned_and_gets_the_credential() {
         [
             ("Secret", "cloud-config"),
             ("ServiceAccount", "opennebula-cloud-controller-manager"),
-            ("ClusterRoleBinding", "system:opennebula-cloud-controller-manager"),
+            ("ClusterRoleBinding", "opennebula-cloud-controller-manager"),
             ("DaemonSet", "cloud-controller-manager"),
         ]
     );

@@ -109,7 +109,7 @@ type Change = fn(&mut Value);
 
 #[test]
 fn what_is_under_way_is_not_settled_and_named() {
-    let cases: [(Change, &str); 19] = [
+    let cases: [(Change, &str); 20] = [
         (
             |r| r["group"] = Value::Null,
             "MachineDeployment oneks-24-workers does not exist",
@@ -136,17 +136,20 @@ fn what_is_under_way_is_not_settled_and_named() {
         ),
         (
             |r| r["group"]["ready"] = json!(1),
-            "1 of 2 nodes ready, 2 up to date, 2 in all",
+            "nodes: 2 wanted, 2 there, 1 ready, 2 up to date",
         ),
         (
             |r| r["group"]["updated"] = json!(1),
-            "2 of 2 nodes ready, 1 up to date, 2 in all",
+            "nodes: 2 wanted, 2 there, 2 ready, 1 up to date",
         ),
         (
             |r| r["group"]["replicas"] = json!(3),
-            "2 of 2 nodes ready, 2 up to date, 3 in all",
+            "nodes: 2 wanted, 3 there, 2 ready, 2 up to date",
         ),
-        (|r| r["group"]["unavailable"] = json!(1), "2 of 2 nodes ready"),
+        (
+            |r| r["group"]["unavailable"] = json!(1),
+            "nodes: 2 wanted, 2 there, 2 ready",
+        ),
         (
             |r| r["group"]["deleting"] = json!(true),
             "oneks-24-workers is being deleted",
@@ -168,6 +171,10 @@ fn what_is_under_way_is_not_settled_and_named() {
             "oneks-24-workers-7x2lq-n1 is being deleted: Drain not completed yet: PDB shop/db",
         ),
         (
+            |r| r["machines"][0]["version"] = json!("v1.33.7+rke2r1"),
+            "nodes still of version v1.33.7+rke2r1: 1",
+        ),
+        (
             |r| r["machines"][0]["ready"] = json!(false),
             "the node of oneks-24-workers-7x2lq-n0 is not ready",
         ),
@@ -186,7 +193,7 @@ fn what_is_under_way_is_not_settled_and_named() {
         ),
         (
             |r| drop(r["machines"].as_array_mut().unwrap().pop()),
-            "1 machines exist, 2 are wanted",
+            "machines: 2 wanted, 1 there",
         ),
     ];
     for (i, (change, wanted)) in cases.iter().enumerate() {
@@ -221,7 +228,11 @@ fn a_rolling_upgrade_is_counted_node_by_node() {
     assert!(!seen.nodes[0].ready && seen.nodes[2].ready);
     let message = seen.message.unwrap();
     assert!(
-        message.starts_with("3 of 2 nodes ready, 1 up to date, 3 in all; "),
+        message.starts_with("nodes: 2 wanted, 3 there, 3 ready, 1 up to date; "),
+        "{message}"
+    );
+    assert!(
+        message.contains("n0 is being deleted; nodes still of version v1.33.10+rke2r1: 1; "),
         "{message}"
     );
     assert!(message.contains("MachinesReady is False: draining"), "{message}");

@@ -476,8 +476,10 @@ fn kubeconfig(
 
 #[test]
 fn a_kubeconfig_leads_to_the_endpoint() {
+    let authority = "LS0tLS1CRUdJTiBDRVJU".repeat(60);
+    let printed = KUBECONFIG.replace("Q0E=", &authority);
     let node = Node::new(&format!(
-        "[ \"$*\" = 'config view --raw' ] && cat <<'END'\n{KUBECONFIG}END\n"
+        "[ \"$*\" = 'config view --raw' ] && cat <<'END'\n{printed}END\n"
     ));
     let output = node.run(&scripts()["kubeconfig"].text);
     for (host, server) in [
@@ -487,12 +489,17 @@ fn a_kubeconfig_leads_to_the_endpoint() {
     ] {
         let mut cluster = cluster();
         cluster.endpoint.as_mut().unwrap().host = host.to_owned();
-        let config = &documents(&kubeconfig(cluster, output.clone()).unwrap().kubeconfig)[0];
+        let text = kubeconfig(cluster, output.clone()).unwrap().kubeconfig;
+        assert!(
+            text.contains(&format!("    certificate-authority-data: {authority}\n")),
+            "{text}"
+        );
+        let config = &documents(&text)[0];
         assert_eq!(
             *config,
             json!({
                 "apiVersion": "v1", "kind": "Config", "preferences": {}, "current-context": "oneks-24",
-                "clusters": [{"name": "oneks-24", "cluster": {"certificate-authority-data": "Q0E=", "server": server}}],
+                "clusters": [{"name": "oneks-24", "cluster": {"certificate-authority-data": authority, "server": server}}],
                 "contexts": [{"name": "oneks-24", "context": {"cluster": "oneks-24", "user": "oneks-24-admin"}}],
                 "users": [{"name": "oneks-24-admin", "user": {
                     "client-certificate-data": "Q0VSVA==", "client-key-data": "S0VZ",

@@ -46,7 +46,7 @@ stringData:
     apiVersion: rbac.authorization.k8s.io/v1
     kind: ClusterRoleBinding
     metadata:
-      name: system:opennebula-cloud-controller-manager
+      name: opennebula-cloud-controller-manager
     roleRef:
       apiGroup: rbac.authorization.k8s.io
       kind: ClusterRole
