@@ -173,19 +173,16 @@ fn run_script(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(_) => {
-            return Ok(ExecResult {
-                seconds: OVERHEAD,
-                return_code: 127,
-                stdout: Vec::new(),
-                stderr: format!(
-                    "Failed to execute child process \u{201c}{program}\u{201d} (No such file or directory)"
-                )
-                .into_bytes(),
-            });
-        }
+    let Ok(mut child) = child else {
+        return Ok(ExecResult {
+            seconds: OVERHEAD,
+            return_code: 127,
+            stdout: Vec::new(),
+            stderr: format!(
+                "Failed to execute child process \u{201c}{program}\u{201d} (No such file or directory)"
+            )
+            .into_bytes(),
+        });
     };
     let input = inward(stdin);
     let writer = child.stdin.take().map(|mut pipe| {

@@ -1,14 +1,15 @@
 //! Whole lives of clusters, driven from outside through the cloud and commands in guests.
 
 use super::testing::{AUTH, Scene};
-use super::{Config, Fault, FaultKind, SeedPhase};
+use super::{Fault, FaultKind, SeedPhase};
 use crate::states::{LcmState, VmState};
 use opennebula::template::Template;
 
-const PATH: &str = "export PATH=\"$PATH:/var/lib/rancher/rke2/bin\" KUBECONFIG=/etc/rancher/rke2/rke2.yaml\n";
+pub(super) const PATH: &str =
+    "export PATH=\"$PATH:/var/lib/rancher/rke2/bin\" KUBECONFIG=/etc/rancher/rke2/rke2.yaml\n";
 
 /// What a driver renders for the seed: cluster `c`, so many servers.
-fn manifest(replicas: u32, auth: &str) -> String {
+pub(super) fn manifest(replicas: u32, auth: &str) -> String {
     format!(
         r#"apiVersion: v1
 kind: Secret
@@ -98,7 +99,7 @@ spec:
     )
 }
 
-fn group(replicas: u32, version: &str) -> String {
+pub(super) fn group(replicas: u32, version: &str) -> String {
     format!(
         r"apiVersion: bootstrap.cluster.x-k8s.io/v1beta1
 kind: RKE2ConfigTemplate
@@ -165,7 +166,7 @@ fn state(scene: &Scene) -> String {
 
 /// A cluster that has pivoted; its seed is gone. Returns the id of a VM of its control plane.
 fn running(replicas: u32) -> (Scene, u32) {
-    let mut scene = Scene::new(Config::default());
+    let mut scene = Scene::new();
     let id = seed(&mut scene, &manifest(replicas, AUTH));
     scene.until(4000, "the cluster runs", |scene| state(scene) == "RUNNING");
     scene.fake.terminate(id);
@@ -223,7 +224,7 @@ fn apply(scene: &mut Scene, server: u32, manifest: &str) {
 #[test]
 fn a_seed_builds_a_cluster_that_runs_itself() {
     for replicas in [1, 3] {
-        let mut scene = Scene::new(Config::default());
+        let mut scene = Scene::new();
         let id = seed(&mut scene, &manifest(replicas, AUTH));
         scene.until(4000, "the cluster runs", |scene| state(scene) == "RUNNING");
         assert_eq!(
@@ -274,7 +275,7 @@ fn a_seed_builds_a_cluster_that_runs_itself() {
 
 #[test]
 fn capone_calls_opennebula_as_it_does() {
-    let mut scene = Scene::new(Config::default());
+    let mut scene = Scene::new();
     seed(&mut scene, &manifest(1, AUTH));
     scene.until(4000, "the first machine", |scene| !servers(scene).is_empty());
     scene.pass(1);
@@ -283,7 +284,7 @@ fn capone_calls_opennebula_as_it_does() {
         .calls
         .iter()
         .map(|(_, call)| call.as_str())
-        .filter(|call| call.starts_with("one.") && !call.ends_with(".info"))
+        .filter(|call| call.starts_with("one.") && !call.contains("info"))
         .collect();
     assert_eq!(
         calls,
@@ -529,7 +530,7 @@ fn without_servers_nothing_is_recreated() {
 
 #[test]
 fn a_seed_that_goes_early_leaves_everything_as_it_is() {
-    let mut scene = Scene::new(Config::default());
+    let mut scene = Scene::new();
     let id = seed(&mut scene, &manifest(3, AUTH));
     scene.until(2000, "the first machine", |scene| !servers(scene).is_empty());
     scene.fake.terminate(id);
@@ -553,7 +554,7 @@ fn a_rebooted_seed_does_its_damage() {
             "  secretName: c\n  controlPlaneEndpoint: {host: 192.0.2.200, port: 6443}\n",
         );
     for (manifest, machines) in [(manifest(1, AUTH), 1), (pinned, 2)] {
-        let mut scene = Scene::new(Config::default());
+        let mut scene = Scene::new();
         let id = seed(&mut scene, &manifest);
         scene.until(4000, "the cluster runs", |scene| state(scene) == "RUNNING");
         assert_eq!(servers(&scene).len(), 1);
@@ -619,7 +620,7 @@ fn what_can_go_wrong_with_a_seed() {
             vec!["PROVISIONING_MGMT", "PROVISIONING_CP", "PROVISIONING_FAILURE"],
         ),
     ] {
-        let mut scene = Scene::new(Config::default());
+        let mut scene = Scene::new();
         scene.handle.break_it(Fault {
             on: String::new(),
             kind: fault.clone(),
@@ -646,7 +647,7 @@ fn a_wrong_manifest_or_credential_is_a_silence_and_a_timeout() {
         // Without an external cloud provider no node gets the id that its machine waits for.
         (manifest(1, AUTH).replace(", cloudProviderName: external", ""), 1),
     ] {
-        let mut scene = Scene::new(Config::default());
+        let mut scene = Scene::new();
         seed(&mut scene, &manifest);
         scene.pass(2500);
         assert!(
@@ -665,7 +666,7 @@ fn a_wrong_manifest_or_credential_is_a_silence_and_a_timeout() {
             calls
         );
     }
-    let mut scene = Scene::new(Config::default());
+    let mut scene = Scene::new();
     seed(&mut scene, " ");
     scene.pass(500);
     assert_eq!(
@@ -673,7 +674,7 @@ fn a_wrong_manifest_or_credential_is_a_silence_and_a_timeout() {
         "PROVISIONING_FAILURE",
         "a blank manifest is applied and refused, again and again"
     );
-    let mut scene = Scene::new(Config::default());
+    let mut scene = Scene::new();
     seed(&mut scene, "");
     scene.pass(500);
     assert_eq!(reports(&scene), ["BOOTSTRAP_FAILURE"]);
@@ -681,7 +682,7 @@ fn a_wrong_manifest_or_credential_is_a_silence_and_a_timeout() {
 
 #[test]
 fn a_router_without_vms_is_never_completed() {
-    let mut scene = Scene::new(Config::default());
+    let mut scene = Scene::new();
     scene.fake.refused = vec!["one.vrouter.instantiate".into()];
     let id = seed(&mut scene, &manifest(1, AUTH));
     scene.until(600, "the router", |scene| !scene.fake.vrouters.is_empty());

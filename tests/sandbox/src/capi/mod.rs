@@ -15,6 +15,8 @@ pub mod kube;
 pub mod kubectl;
 #[cfg(test)]
 mod lives;
+#[cfg(test)]
+mod lives_in_sandbox;
 mod one;
 mod programs;
 mod seed;

@@ -320,33 +320,24 @@ impl Step<'_> {
     fn pivot(&mut self, plane: Option<PlaneId>, tries: u32) {
         let Some(source) = plane else { return };
         let problem = match self.reachable(plane) {
-            None => Some("the cluster can't be reached".to_owned()),
-            Some(workload) => match self.obstacle(source) {
-                Some(problem) => Some(problem),
-                None => {
+            None => "the cluster can't be reached".to_owned(),
+            Some(workload) => {
+                if let Some(problem) = self.obstacle(source) {
+                    problem
+                } else {
                     self.move_objects(source, workload);
-                    None
+                    self.report("RUNNING");
+                    return self.go(Stage::Finished, None);
                 }
-            },
+            }
         };
-        match problem {
-            None => {
-                self.report("RUNNING");
-                self.go(Stage::Finished, None);
-            }
-            Some(problem) => {
-                self.world.log(
-                    self.now,
-                    "seed",
-                    &self.facts.name,
-                    format!("clusterctl move: {problem}"),
-                );
-                if tries + 1 >= TRIES {
-                    return self.fail(SeedPhase::Pivoting, "failed to move the objects", None);
-                }
-                self.go(Stage::Move { tries: tries + 1 }, Some(self.now + DELAY));
-            }
+        let name = self.facts.name.clone();
+        self.world
+            .log(self.now, "seed", &name, format!("clusterctl move: {problem}"));
+        if tries + 1 >= TRIES {
+            return self.fail(SeedPhase::Pivoting, "failed to move the objects", None);
         }
+        self.go(Stage::Move { tries: tries + 1 }, Some(self.now + DELAY));
     }
 
     /// What keeps `clusterctl move` from starting.

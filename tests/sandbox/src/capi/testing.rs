@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use opennebula::template::{Template, vector_value};
 use opennebula::xmlrpc::Value;
@@ -180,10 +180,11 @@ impl Fake {
             message: format!("[{method}] no such object"),
         };
         let pool = |name: &str, entries: Vec<(u32, String)>| {
-            let body: String = entries
+            let body: Vec<String> = entries
                 .iter()
                 .map(|(id, entry)| format!("<{name}><ID>{id}</ID><NAME>{entry}</NAME></{name}>"))
                 .collect();
+            let body = body.concat();
             Ok(Value::from(format!("<{name}_POOL>{body}</{name}_POOL>")))
         };
         let head = |id: u32, name: &str| {
@@ -228,7 +229,11 @@ impl Fake {
             }
             "one.vrouter.info" => {
                 let (name, template, vms) = self.vrouters.get(&id(0)).ok_or_else(absent)?;
-                let list: String = vms.iter().map(|vm| format!("<ID>{vm}</ID>")).collect();
+                let list = vms
+                    .iter()
+                    .map(|vm| format!("<ID>{vm}</ID>"))
+                    .collect::<Vec<_>>()
+                    .concat();
                 let body = template.to_xml("TEMPLATE").unwrap();
                 Ok(format!("<VROUTER>{}<VMS>{list}</VMS>{body}</VROUTER>", head(id(0), name)).into())
             }
@@ -346,10 +351,13 @@ pub struct Scene {
 }
 
 impl Scene {
-    pub fn new(config: Config) -> Self {
+    pub fn new() -> Self {
         let programs = tempfile::tempdir().unwrap();
-        let shim = Some(shim_program(&programs));
-        let guests = Guests::new(Config { shim, ..config });
+        let shim = Some(shim_program(programs.path()));
+        let guests = Guests::new(Config {
+            shim,
+            ..Config::default()
+        });
         let handle = guests.handle();
         Self {
             fake: Fake::new(),
@@ -410,20 +418,17 @@ impl Scene {
                 .into_iter()
                 .flatten()
                 .min();
-            match next.filter(|next| *next <= end) {
-                Some(next) => {
-                    self.fake.now = next.max(self.fake.now + 1).min(end);
-                    self.settle();
-                    if self.fake.now == end {
-                        return;
-                    }
-                }
-                None => {
-                    self.fake.now = end;
-                    return self.settle();
-                }
+            let Some(next) = next.filter(|next| *next <= end) else {
+                break;
+            };
+            self.fake.now = next.max(self.fake.now + 1).min(end);
+            self.settle();
+            if self.fake.now == end {
+                return;
             }
         }
+        self.fake.now = end;
+        self.settle();
     }
 
     /// Runs a script in a VM.
@@ -437,19 +442,21 @@ impl Scene {
     pub fn story(&self) -> String {
         let log = self.handle.log();
         let last = log.iter().rev().take(40).rev();
-        last.map(|line| {
-            format!(
-                "{} {} {}: {}\n",
-                line.time, line.controller, line.object, line.message
-            )
-        })
-        .collect()
+        let lines: Vec<String> = last
+            .map(|line| {
+                format!(
+                    "{} {} {}: {}\n",
+                    line.time, line.controller, line.object, line.message
+                )
+            })
+            .collect();
+        lines.concat()
     }
 }
 
 /// A program that runs [`as_shim`] of this test binary: nothing else is built when the unit tests are.
-fn shim_program(folder: &tempfile::TempDir) -> PathBuf {
-    let path = folder.path().join("shim");
+pub fn shim_program(folder: &Path) -> PathBuf {
+    let path = folder.join("shim");
     let this = std::env::current_exe().unwrap();
     let script = format!(
         "#!/bin/sh\nout=$(mktemp -d)\nn=0\n\

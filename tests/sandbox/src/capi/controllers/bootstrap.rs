@@ -115,16 +115,14 @@ fn generate(
 /// Only one machine makes a cluster: the others wait until it is there.
 fn lock(ctx: &mut Ctx<'_>, cluster: &Object, machine: &Object) -> bool {
     let key = Key::new("ConfigMap", &format!("{}-lock", cluster.name()));
-    match ctx.get(&key) {
-        Some(lock) => lock.text(&["data", "machine"]) == machine.name(),
-        None => {
-            let mut lock = Object::new("v1", "ConfigMap", "default", &key.name);
-            lock.set(&["data", "machine"], machine.name());
-            lock.add_owner(cluster, false);
-            ctx.store_mut().insert(lock);
-            true
-        }
+    if let Some(lock) = ctx.get(&key) {
+        return lock.text(&["data", "machine"]) == machine.name();
     }
+    let mut lock = Object::new("v1", "ConfigMap", "default", &key.name);
+    lock.set(&["data", "machine"], machine.name());
+    lock.add_owner(cluster, false);
+    ctx.store_mut().insert(lock);
+    true
 }
 
 /// The secret with which nodes join, made once. With it the cluster comes into being.

@@ -135,7 +135,7 @@ fn adopt(ctx: &mut Ctx<'_>, cluster: &Object, child: &Object) {
 /// Workers first, then the control plane, then what is around it.
 fn delete(ctx: &mut Ctx<'_>, key: &Key, cluster: &Object) {
     ctx.modify(key, |cluster| {
-        cluster.set(&["status", "phase"], json!("Deleting"))
+        cluster.set(&["status", "phase"], json!("Deleting"));
     });
     let name = cluster.name().to_owned();
     let mut workers = false;

@@ -80,7 +80,7 @@ fn step(ctx: &mut Ctx<'_>, key: &Key, cluster: &Object) {
         return;
     }
     ctx.modify(key, |object| {
-        conditions::set(object, now, &Condition::yes("CertificatesAvailable"))
+        conditions::set(object, now, &Condition::yes("CertificatesAvailable"));
     });
     if !cluster::has_endpoint(cluster) {
         return;

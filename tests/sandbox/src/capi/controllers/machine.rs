@@ -235,7 +235,7 @@ fn delete(ctx: &mut Ctx<'_>, key: &Key, cluster: &Object) {
         return;
     }
     ctx.modify(key, |machine| {
-        conditions::set(machine, now, &Condition::yes("PreTerminateDeleteHookSucceeded"))
+        conditions::set(machine, now, &Condition::yes("PreTerminateDeleteHookSucceeded"));
     });
     for path in [
         &["spec", "infrastructureRef"][..],
@@ -313,7 +313,7 @@ fn drained(ctx: &mut Ctx<'_>, key: &Key, cluster: &Object, machine: &Object) -> 
             .modify(&node, |node| node.set(&["spec", "unschedulable"], true));
     }
     ctx.modify(key, |machine| {
-        conditions::set(machine, now, &Condition::yes("DrainingSucceeded"))
+        conditions::set(machine, now, &Condition::yes("DrainingSucceeded"));
     });
     true
 }

@@ -1,4 +1,4 @@
-//! The MachineDeployment controller: one machine set per version of the template, rolled over step by step.
+//! The `MachineDeployment` controller: one machine set per version of the template, rolled over step by step.
 
 use serde_json::{Map, Value, json};
 
@@ -118,7 +118,7 @@ fn roll(ctx: &mut Ctx<'_>, key: &Key, deployment: &Object) {
     let current = sets[index].clone();
     let revision = current.annotation(REVISION).unwrap_or_default().to_owned();
     ctx.modify(key, |object| {
-        object.set(&["metadata", "annotations", REVISION], revision)
+        object.set(&["metadata", "annotations", REVISION], revision);
     });
     let wanted = replicas(deployment);
     if deployment.text(&["spec", "strategy", "type"]) == "OnDelete" {
@@ -292,7 +292,7 @@ fn create_set(ctx: &mut Ctx<'_>, key: &Key, deployment: &Object, sets: &[Object]
     let set = ctx.store_mut().insert(set);
     propagate(ctx, deployment, &set);
     ctx.modify(key, |object| {
-        object.set(&["metadata", "annotations", REVISION], revision.to_string())
+        object.set(&["metadata", "annotations", REVISION], revision.to_string());
     });
     ctx.log(
         "machinedeployment",

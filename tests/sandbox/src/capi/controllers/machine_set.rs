@@ -1,4 +1,4 @@
-//! The MachineSet controller: as many machines as wanted, all alike.
+//! The `MachineSet` controller: as many machines as wanted, all alike.
 
 use serde_json::{Map, Value, json};
 
@@ -60,7 +60,7 @@ fn remediate(ctx: &mut Ctx<'_>, set: &Object) {
             && conditions::is_false(&machine, "OwnerRemediated")
         {
             ctx.modify(&Key::of(&machine), |machine| {
-                conditions::remove(machine, "OwnerRemediated")
+                conditions::remove(machine, "OwnerRemediated");
             });
         } else if conditions::is_false(&machine, "HealthCheckSucceeded")
             && conditions::is_false(&machine, "OwnerRemediated")
@@ -91,7 +91,7 @@ fn remediate(ctx: &mut Ctx<'_>, set: &Object) {
             )
         };
         ctx.modify(&Key::of(&machine), |machine| {
-            conditions::set(machine, now, &condition)
+            conditions::set(machine, now, &condition);
         });
         if problems.is_empty() {
             ctx.log(

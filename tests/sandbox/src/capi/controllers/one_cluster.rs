@@ -1,4 +1,4 @@
-//! CAPONE's ONECluster: images, templates, the router, the endpoint.
+//! CAPONE's `ONECluster`: images, templates, the router, the endpoint.
 
 use opennebula::template::Template;
 

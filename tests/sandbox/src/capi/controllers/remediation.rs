@@ -13,7 +13,7 @@ pub(crate) fn reconcile(ctx: &mut Ctx<'_>, key: &Key, cluster: &Object, machines
             && conditions::is_false(machine, "OwnerRemediated")
         {
             ctx.modify(&Key::of(machine), |machine| {
-                conditions::remove(machine, "OwnerRemediated")
+                conditions::remove(machine, "OwnerRemediated");
             });
         }
     }
@@ -63,7 +63,7 @@ pub(crate) fn reconcile(ctx: &mut Ctx<'_>, key: &Key, cluster: &Object, machines
     ctx.store_mut().delete(&Key::of(machine));
     let note = format!("{{\"machine\":{:?},\"retryCount\":0}}", machine.name());
     ctx.modify(key, |object| {
-        object.set(&["metadata", "annotations", REMEDIATING], note)
+        object.set(&["metadata", "annotations", REMEDIATING], note);
     });
     true
 }

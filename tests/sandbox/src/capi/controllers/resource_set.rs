@@ -75,7 +75,7 @@ fn apply(ctx: &mut Ctx<'_>, key: &Key, set: &Object, cluster: &Object) {
         match apply_all(ctx, workload, &texts(&source)) {
             Ok(()) => {
                 ctx.modify(key, |set| {
-                    set.set(&["metadata", "annotations", &annotation(&mark)], version)
+                    set.set(&["metadata", "annotations", &annotation(&mark)], version);
                 });
             }
             Err(message) => problem = Some(("ApplyFailed", message)),

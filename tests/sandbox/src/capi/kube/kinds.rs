@@ -139,18 +139,14 @@ const fn custom(
     }
 }
 
-const fn global(kind: Kind) -> Kind {
-    Kind {
-        namespaced: false,
-        ..kind
-    }
+const fn global(mut kind: Kind) -> Kind {
+    kind.namespaced = false;
+    kind
 }
 
-const fn scalable(kind: Kind) -> Kind {
-    Kind {
-        scalable: true,
-        ..kind
-    }
+const fn scalable(mut kind: Kind) -> Kind {
+    kind.scalable = true;
+    kind
 }
 
 static KINDS: &[Kind] = &[

@@ -57,14 +57,12 @@ pub fn violations(kind: &Kind, object: &Object, old: Option<&Object>) -> Vec<Cau
             check_rolling_update(object, &mut causes);
         }
         "MachineHealthCheck" => check_health_check(object, &mut causes),
-        "ClusterResourceSet" => {
-            if Selector::from_object(&object.0["spec"]["clusterSelector"]).is_empty() {
-                causes.push(Cause::invalid(
-                    "spec.clusterSelector",
-                    "{}",
-                    "selector must not be empty",
-                ));
-            }
+        "ClusterResourceSet" if Selector::from_object(&object.0["spec"]["clusterSelector"]).is_empty() => {
+            causes.push(Cause::invalid(
+                "spec.clusterSelector",
+                "{}",
+                "selector must not be empty",
+            ));
         }
         "RKE2ControlPlane" => check_control_plane(object, old, &mut causes),
         _ => {}

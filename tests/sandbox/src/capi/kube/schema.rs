@@ -50,7 +50,7 @@ pub fn prune(schema: &Value, value: &mut Value) {
 pub fn violations(schema: &Value, value: &Value, path: &str) -> Vec<Cause> {
     let mut found = Vec::new();
     walk(schema, value, path, &mut |schema, value, path| {
-        check(schema, value, path, &mut found)
+        check(schema, value, path, &mut found);
     });
     found
 }

@@ -261,10 +261,9 @@ fn apply_one(store: &mut Store, args: &Args, document: Document, output: &mut Ou
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_else(|| json!({}));
     if live.annotation(LAST_APPLIED).is_none() {
-        output.stderr.push_str(&format!(
-            "Warning: resource {}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. \
+        output.complain(format_args!("Warning: resource {}/{} is missing the {LAST_APPLIED} annotation which is required by kubectl apply. \
              kubectl apply should only be used on resources created declaratively by either kubectl create \
-             --save-config or kubectl apply. The missing annotation will be patched automatically.\n",
+             --save-config or kubectl apply. The missing annotation will be patched automatically.",
             kind.plural,
             object.name()
         ));
@@ -405,16 +404,14 @@ fn wrapped(error: &ApiError, source: &str) -> Failure {
 
 fn warn(output: &mut Output, warnings: &[String]) {
     for warning in warnings {
-        output.stderr.push_str(&format!("Warning: {warning}\n"));
+        output.complain(format_args!("Warning: {warning}"));
     }
 }
 
 /// `kind.group/name verb`.
 pub fn print(output: &mut Output, object: &Object, verb: &str) {
     let kind = kinds::named(object.kind()).map_or_else(|| object.kind().to_lowercase(), Kind::singular);
-    output
-        .stdout
-        .push_str(&format!("{kind}/{} {verb}\n", object.name()));
+    output.say(format_args!("{kind}/{} {verb}", object.name()));
 }
 
 #[cfg(test)]
@@ -469,7 +466,7 @@ stringData:
         let mut store = Store::new(1, 1000);
         kubectl_with(&mut store, "apply -f -", MANIFEST.as_bytes());
         store.modify(&Key::new("ConfigMap", "a"), |object| {
-            object.set(&["data", "other"], "x")
+            object.set(&["data", "other"], "x");
         });
         kubectl_with(
             &mut store,

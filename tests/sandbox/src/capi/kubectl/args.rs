@@ -126,7 +126,7 @@ impl Args {
     }
 
     /// The resources that words name: `TYPE[,TYPE] [NAME…]` or `TYPE/NAME…`.
-    pub fn targets(&self, store: &Store, words: &[String]) -> Result<Vec<Target>, Failure> {
+    pub fn targets(store: &Store, words: &[String]) -> Result<Vec<Target>, Failure> {
         let kind = |text: &str| {
             kinds::by_resource(text)
                 .filter(|kind| store.serves(kind))
@@ -199,8 +199,7 @@ impl Args {
             *implied
         };
         let value = match (attached, implied) {
-            (Some(value), _) => value.to_owned(),
-            (None, Some(value)) => value.to_owned(),
+            (Some(value), _) | (None, Some(value)) => value.to_owned(),
             (None, None) => rest.next().cloned().ok_or_else(|| {
                 Failure(format!(
                     "error: flag needs an argument: --{full}\nSee 'kubectl {} --help' for usage.",
@@ -253,17 +252,13 @@ mod tests {
             ("md,nodes", vec![("MachineDeployment", None), ("Node", None)]),
         ] {
             let words = shlex::split(line).unwrap();
-            let targets = Args::default().targets(&store, &words).unwrap();
+            let targets = Args::targets(&store, &words).unwrap();
             let found: Vec<_> = targets
                 .iter()
                 .map(|target| (target.kind.kind, target.name.as_deref()))
                 .collect();
             assert_eq!(found, wanted, "{line}");
         }
-        assert!(
-            Args::default()
-                .targets(&store, &["md".into(), "md/a".into()])
-                .is_err()
-        );
+        assert!(Args::targets(&store, &["md".into(), "md/a".into()]).is_err());
     }
 }

@@ -38,7 +38,7 @@ pub fn delete(
             out.stdout.push_str("No resources found\n");
         }
     } else {
-        let targets = args.targets(store, &args.words)?;
+        let targets = Args::targets(store, &args.words)?;
         if targets.is_empty() || targets.iter().any(|target| target.name.is_none()) {
             return Err(Failure::usage(
                 "resource(s) were provided, but no name was specified",
@@ -69,8 +69,8 @@ pub fn delete(
         } else {
             String::new()
         };
-        out.stdout.push_str(&format!(
-            "{} {:?} deleted{place}\n",
+        out.say(format_args!(
+            "{} {:?} deleted{place}",
             kind.singular(),
             object.name()
         ));

@@ -32,7 +32,7 @@ pub fn scale(store: &mut Store, args: &Args, out: &mut Output) -> Result<(), Fai
             "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0",
         ));
     }
-    for target in args.targets(store, &args.words)? {
+    for target in Args::targets(store, &args.words)? {
         let name = target.name.clone().unwrap_or_default();
         let live = store.find(target.kind, args.namespace(), &name)?.clone();
         if !target.kind.scalable {
@@ -47,7 +47,7 @@ pub fn scale(store: &mut Store, args: &Args, out: &mut Output) -> Result<(), Fai
             )));
         }
         store.modify(&Key::of(&live), |object| {
-            object.set(&["spec", "replicas"], replicas)
+            object.set(&["spec", "replicas"], replicas);
         });
         print(out, &live, "scaled");
     }
@@ -182,7 +182,7 @@ pub fn cordon(store: &mut Store, args: &Args, on: bool, out: &mut Output) -> Res
 pub fn existing(store: &Store, args: &Args, words: &[String]) -> Result<Vec<Object>, Failure> {
     let selector = args.selector()?;
     let mut found = Vec::new();
-    for Target { kind, name } in args.targets(store, words)? {
+    for Target { kind, name } in Args::targets(store, words)? {
         match name {
             Some(name) => found.push(store.find(kind, args.namespace(), &name)?.clone()),
             None if selector.is_some() || args.is_set("all") => {

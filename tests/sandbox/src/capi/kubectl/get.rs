@@ -14,7 +14,7 @@ pub fn get(store: &Store, args: &Args, out: &mut Output) -> Result<(), Failure> 
         return info::raw(store, path, out);
     }
     let format = Format::parse(args.value("output").unwrap_or_default())?;
-    let targets = args.targets(store, &args.words)?;
+    let targets = Args::targets(store, &args.words)?;
     if targets.is_empty() {
         return Err(Failure::usage("Required resource not specified."));
     }
@@ -57,8 +57,8 @@ pub fn get(store: &Store, args: &Args, out: &mut Output) -> Result<(), Failure> 
             } else {
                 format!(" in {} namespace", args.namespace())
             };
-            out.stderr.push_str(&format!(
-                "No resources found{place}{}\n",
+            out.complain(format_args!(
+                "No resources found{place}{}",
                 if place.is_empty() { "" } else { "." }
             ));
         }

@@ -71,10 +71,9 @@ pub fn version(store: Option<&Store>, args: &Args, out: &mut Output) -> Result<(
             )));
         }
         None => {
-            out.stdout
-                .push_str(&format!("Client Version: {plain}\nKustomize Version: v5.6.0\n"));
+            out.say(format_args!("Client Version: {plain}\nKustomize Version: v5.6.0"));
             if store.is_some() {
-                out.stdout.push_str(&format!("Server Version: {version}\n"));
+                out.say(format_args!("Server Version: {version}"));
             }
         }
     }

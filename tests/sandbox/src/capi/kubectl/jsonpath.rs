@@ -1,4 +1,4 @@
-//! The JSONPath templates of kubectl: fields, indexes, slices, wildcards, filters, recursion, `range`.
+//! The `JSONPath` templates of kubectl: fields, indexes, slices, wildcards, filters, recursion, `range`.
 
 use serde_json::Value;
 
@@ -173,11 +173,10 @@ fn path_of(text: &str) -> Result<Vec<Step>, String> {
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix("..") {
             steps.push(Step::Recursive);
+            rest = after;
             if !after.starts_with('[') {
                 let (step, after) = field(after);
                 steps.extend(step);
-                rest = after;
-            } else {
                 rest = after;
             }
         } else if let Some(after) = rest.strip_prefix('.') {
@@ -228,7 +227,6 @@ fn closing_bracket(text: &str) -> Option<usize> {
     for (index, character) in text.char_indices() {
         match (quote, character) {
             (Some(open), _) if open == character => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(character),
             (None, '[') => depth += 1,
             (None, ']') if depth == 0 => return Some(index),

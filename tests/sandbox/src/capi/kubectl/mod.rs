@@ -11,6 +11,7 @@ mod output;
 mod patch;
 mod wait;
 
+use std::fmt::Write as _;
 use std::io::Read;
 
 use self::args::Args;
@@ -37,6 +38,16 @@ pub struct Output {
     pub code: i32,
     /// Virtual seconds that it waited.
     pub seconds: u64,
+}
+
+impl Output {
+    fn say(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.stdout, "{line}");
+    }
+
+    fn complain(&mut self, line: impl std::fmt::Display) {
+        let _ = writeln!(self.stderr, "{line}");
+    }
 }
 
 /// Why a verb ended early. The text is all that kubectl prints.

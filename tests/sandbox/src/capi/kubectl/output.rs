@@ -89,7 +89,7 @@ pub fn print_list(
             for object in objects {
                 let kind =
                     kinds::named(object.kind()).map_or_else(|| object.kind().to_lowercase(), Kind::singular);
-                out.stdout.push_str(&format!("{kind}/{}\n", object.name()));
+                out.say(format_args!("{kind}/{}", object.name()));
             }
         }
         Format::JsonPath(template) => {

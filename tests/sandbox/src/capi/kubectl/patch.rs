@@ -10,7 +10,7 @@ use super::{Failure, Output};
 
 /// `kubectl patch`.
 pub fn patch(store: &mut Store, args: &Args, out: &mut Output) -> Result<(), Failure> {
-    let targets = args.targets(store, &args.words)?;
+    let targets = Args::targets(store, &args.words)?;
     if targets.is_empty() {
         return Err(Failure::usage(
             "You must specify one or more resources by argument or filename.",
@@ -40,10 +40,9 @@ pub fn patch(store: &mut Store, args: &Args, out: &mut Output) -> Result<(), Fai
         let live = store.find(target.kind, args.namespace(), name)?.clone();
         let mut patched = live.clone();
         match args.value("type").unwrap_or("strategic") {
-            "merge" => merge(&mut patched.0, &changes),
             "json" => operations(&mut patched.0, &changes).map_err(|()| rejected())?,
             "strategic" if target.kind.cluster_api => return Err(unsupported()),
-            "strategic" => merge(&mut patched.0, &changes),
+            "merge" | "strategic" => merge(&mut patched.0, &changes),
             other => {
                 return Err(Failure::usage(format!(
                     "--type must be one of [json merge strategic], not {other:?}"
@@ -89,7 +88,7 @@ fn store_patched(
     }
     let (changed, warnings) = store.update(patched, FieldValidation::Warn)?;
     for warning in warnings {
-        out.stderr.push_str(&format!("Warning: {warning}\n"));
+        out.complain(format_args!("Warning: {warning}"));
     }
     Ok(changed)
 }
