@@ -51,6 +51,9 @@ pub struct Status {
     /// Address of the API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// Address of the virtual router in the private network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// The control plane.
     pub control_plane: Group,
     /// The node groups, in the order in which they came.
@@ -302,6 +305,7 @@ impl Status {
             conditions: Vec::new(),
             operation: None,
             endpoint: None,
+            gateway: None,
             control_plane: Group::new(names.group_id(0), CONTROL_PLANE_KEY, names.cluster()),
             node_groups: Vec::new(),
             next_group: 1,

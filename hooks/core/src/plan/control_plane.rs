@@ -157,6 +157,7 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         status.control_plane.seed = None;
         status.control_plane.router = None;
         status.endpoint = None;
+        status.gateway = None;
         status.kubeconfig = false;
     }
     let id = status.control_plane.id;
@@ -170,19 +171,32 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
     if !credential(context, status, &plan) || !converge::templates(context, status, id, &plan.templates) {
         return;
     }
+    let by_hooks = matches!(plan.router, RouterPlan::Hooks { .. });
+    if by_hooks {
+        // The seed's texts name the router's addresses, so the router comes first.
+        router(context, status, &plan, false);
+        if !context.needs.is_empty() {
+            return;
+        }
+        if status.endpoint.is_none() || status.gateway.is_none() {
+            wait(&mut status.control_plane, "waiting for the addresses of the virtual router");
+            return;
+        }
+    }
+    // What was asked before the addresses were known says nothing about the seed.
+    let Some(plan) = ask(context, status, spec) else {
+        return;
+    };
     if let Some(seed_plan) = &plan.seed {
-        seed(
-            context,
-            status,
-            seed_plan,
-            matches!(plan.router, RouterPlan::Hooks { .. }),
-        );
+        seed(context, status, seed_plan, by_hooks);
         if status.control_plane.state != GroupState::Bootstrapping {
             return;
         }
     }
     let seed_done = plan.seed.is_none() || seed_state(status) == DependencyState::Ready;
-    router(context, status, &plan, seed_done);
+    if !by_hooks {
+        router(context, status, &plan, seed_done);
+    }
     if !context.needs.is_empty() || !seed_done {
         return;
     }
@@ -228,12 +242,8 @@ fn ask(context: &mut Context<'_>, status: &mut Status, spec: &Spec) -> Option<Bo
             return None;
         }
     };
-    // What is built first must not depend on what of it is there already, nor on the endpoint that it brings.
+    // What is built first must not depend on what of it is there already.
     group.vms.clear();
-    let cluster = oneks_driver::Cluster {
-        endpoint: None,
-        ..cluster
-    };
     let question = DriverAction::Bootstrap {
         cluster: Box::new(cluster),
         group: Box::new(group),

@@ -41,6 +41,7 @@ pub(super) fn driver_cluster(context: &Context<'_>, status: &Status, spec: &Spec
         placement: placed.placement.clone(),
         images: placed.images.clone(),
         endpoint: status.endpoint.clone(),
+        gateway: status.gateway.clone(),
         xmlrpc: placed.xmlrpc.clone(),
     })
 }

@@ -77,20 +77,8 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
                 .collect(),
             command: None,
         }),
-        (Action::AllocateRouter { name, .. }, Some(id)) => {
-            // Its addresses are OpenNebula's choice, so the list has to be read again; but not in vain.
-            let router = Router {
-                id,
-                uid: owner,
-                name: name.clone(),
-                vms: Vec::new(),
-                addresses: std::collections::BTreeMap::new(),
-            };
-            observed.routers = observed.routers.take().map(|mut list| {
-                list.push(router);
-                list
-            });
-        }
+        // Its addresses are OpenNebula's choice, so the list has to be read again.
+        (Action::AllocateRouter { .. }, Some(_)) => observed.routers = None,
         (Action::InstantiateRouter { .. }, _) => {
             // Names and ids of the VMs are OpenNebula's choice.
             observed.routers = None;
@@ -121,6 +109,8 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
         (Action::AllocateVm { .. }, None) => observed.all_vms = false,
         (Action::AllocateRouter { .. }, None) => observed.routers = None,
         (Action::TerminateVm { id, .. }, _) => {
+            // One that was not in view counts as looked for from now on, and therefore as gone.
+            observed.looked_for.insert(*id);
             if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *id) {
                 vm.condition = VmCondition::Ending;
                 vm.steady = false;
@@ -144,6 +134,7 @@ fn remove(observed: &mut Observed, action: &Action) {
             }
         }
         Action::TerminateVm { id, .. } | Action::DeleteVm { id, .. } => {
+            observed.looked_for.insert(*id);
             observed.vms.retain(|vm| vm.id != *id);
         }
         Action::DeleteRouter { id, .. } => {

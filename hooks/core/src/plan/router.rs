@@ -30,7 +30,7 @@ pub(super) fn router(context: &mut Context<'_>, status: &mut Status, plan: &Boot
     if !ours && !seed_works && !seed_done {
         return;
     }
-    if ours && !seed_done || !context.all_routers() {
+    if !context.all_routers() {
         return;
     }
     let found = context.observed.router(name, context.desired.owner.uid).cloned();
@@ -87,7 +87,8 @@ pub(super) fn router(context: &mut Context<'_>, status: &mut Status, plan: &Boot
     }
 }
 
-/// Notes a router, its VMs' ids come with their own events; the endpoint is its address in the public network.
+/// Notes a router, its VMs' ids come with their own events. The endpoint is its address in the public network, the
+/// nodes' gateway the one in the private network.
 pub(super) fn found_router(context: &mut Context<'_>, status: &mut Status, found: &crate::observed::Router) {
     let since = status
         .control_plane
@@ -116,6 +117,10 @@ pub(super) fn found_router(context: &mut Context<'_>, status: &mut Status, found
         vms,
         since,
     });
+    let private = status.placed.as_ref().map(|p| p.placement.private.id);
+    if let Some(gateway) = private.and_then(|id| found.addresses.get(&id)) {
+        status.gateway = Some(gateway.clone());
+    }
     let public = status.placed.as_ref().map(|p| p.placement.public.id);
     if let Some(host) = public.and_then(|id| found.addresses.get(&id)) {
         status.endpoint = Some(Endpoint {

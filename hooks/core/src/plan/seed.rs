@@ -21,7 +21,7 @@ pub(super) fn seed(
     context: &mut Context<'_>,
     status: &mut Status,
     plan: &SeedPlan,
-    router_comes_after: bool,
+    router_by_hooks: bool,
 ) {
     let now = context.now;
     let found = context
@@ -32,7 +32,7 @@ pub(super) fn seed(
     let known = status.control_plane.seed.clone();
     let Some(vm) = found else {
         let creating = known.clone().filter(|s| s.state == DependencyState::Creating);
-        if let Some(seed) = creating.filter(|s| was_done(context, status, plan, s)) {
+        if let Some(seed) = creating.filter(|s| was_done(context, status, plan, s, router_by_hooks)) {
             // It was ended because it had done its work, and the status that said so was lost.
             status.control_plane.seed = Some(Seed {
                 state: DependencyState::Ready,
@@ -53,7 +53,8 @@ pub(super) fn seed(
                 });
             }
             _ if !context.all_vms() => {}
-            Some(DependencyState::Creating) => {
+            // One that only had to run leaves nothing behind, and is made again; one that reports may have begun.
+            Some(DependencyState::Creating) if plan.done != SeedDone::Running => {
                 let id = known.as_ref().and_then(|s| s.vm).unwrap_or_default();
                 seed_failed(
                     context,
@@ -64,16 +65,7 @@ pub(super) fn seed(
                 );
             }
             _ if !context.all_routers() => {}
-            // A router that the hooks make only when the seed is done says that it was.
-            _ if router_comes_after && remains(context) => {
-                status.control_plane.seed = Some(Seed {
-                    state: DependencyState::Ready,
-                    vm: None,
-                    report: None,
-                    since: now,
-                });
-            }
-            _ if remains(context) => {
+            _ if remains(context, router_by_hooks) => {
                 // The seed of an earlier attempt is gone; what it has left would stand in the way of the next.
                 status.control_plane.teardown = true;
                 delete::bootstrap_gone(context, status);
@@ -119,12 +111,18 @@ pub(super) fn seed(
 
 /// A seed that is gone: had it done its work? Its last words say so as long as they can be read; after that, what it
 /// has left behind does.
-pub(super) fn was_done(context: &mut Context<'_>, status: &Status, plan: &SeedPlan, seed: &Seed) -> bool {
+pub(super) fn was_done(
+    context: &mut Context<'_>,
+    status: &Status,
+    plan: &SeedPlan,
+    seed: &Seed,
+    router_by_hooks: bool,
+) -> bool {
     let SeedDone::Report {
         attribute, success, ..
     } = &plan.done
     else {
-        return context.all_routers() && remains(context);
+        return context.all_vms() && context.all_routers() && remains(context, router_by_hooks);
     };
     let last = context.observed.vms.iter().find(|vm| Some(vm.id) == seed.vm);
     if let Some(last) = last.filter(|vm| vm.uid == context.desired.owner.uid) {
@@ -140,12 +138,12 @@ pub(super) fn was_done(context: &mut Context<'_>, status: &Status, plan: &SeedPl
 }
 
 /// Is there anything that only a seed can have led to?
-pub(super) fn remains(context: &Context<'_>) -> bool {
+pub(super) fn remains(context: &Context<'_>, router_by_hooks: bool) -> bool {
     let router = context
         .observed
         .router(&context.names.router(), context.desired.owner.uid);
     let control_plane = |vm: &&Vm| vm.tag.as_ref().is_some_and(|t| t.kind == Kind::ControlPlane);
-    router.is_some() || context.vms().iter().any(control_plane)
+    router.is_some() && !router_by_hooks || context.vms().iter().any(control_plane)
 }
 
 /// Is the seed done, still at work, or has it failed?

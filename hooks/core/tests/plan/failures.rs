@@ -105,41 +105,43 @@ fn a_failed_bootstrap_leaves_no_router_behind() {
 #[test]
 fn calls_that_fail_are_repeated_with_growing_pauses_until_the_deadline() {
     for kind in KINDS {
-        for (failure, reason) in [
-            (FailureKind::Quota, "QuotaExceeded"),
-            (FailureKind::NotAllowed, "NotAllowed"),
-            (FailureKind::Unreachable, "OpenNebulaUnreachable"),
-        ] {
-            for what in [
-                "create credential",
+        for (failure, reason, what) in [
+            (FailureKind::Quota, "QuotaExceeded", "allocate VM oneks-24-seed"),
+            (
+                FailureKind::NotAllowed,
+                "NotAllowed",
                 "create VM template oneks-24-cp",
-                "allocate VM oneks-24-seed",
-            ] {
-                let mut world = World::new(kind, &spec(V33, 1, &[("a", 1)]));
-                world.faults = vec![Fault {
-                    what,
-                    kind: failure,
-                    left: usize::MAX,
-                }];
-                world.run_for(300);
-                assert_eq!(world.state(), S::Provisioning);
-                assert_eq!(world.status().last_error.unwrap().reason, reason);
-                assert!(world.status().condition("Retrying").is_some());
-                let attempts = usize::MAX - world.faults[0].left;
-                assert!((2..=5).contains(&attempts), "{attempts} attempts in five minutes");
-                world.until(S::ProvisioningFailure);
-                assert!(
-                    message(&world).contains("as the test has it"),
-                    "{}",
-                    message(&world)
-                );
-                stays(&mut world, S::ProvisioningFailure);
-                world.faults.clear();
-                recover(&mut world);
-                world.until(S::Running);
-                assert!(world.status().condition("Retrying").is_none());
-                bury(&mut world);
-            }
+            ),
+            (
+                FailureKind::Unreachable,
+                "OpenNebulaUnreachable",
+                "create credential",
+            ),
+        ] {
+            let mut world = World::new(kind, &spec(V33, 1, &[("a", 1)]));
+            world.faults = vec![Fault {
+                what,
+                kind: failure,
+                left: usize::MAX,
+            }];
+            world.run_for(300);
+            assert_eq!(world.state(), S::Provisioning);
+            assert_eq!(world.status().last_error.unwrap().reason, reason);
+            assert!(world.status().condition("Retrying").is_some());
+            let attempts = usize::MAX - world.faults[0].left;
+            assert!((2..=5).contains(&attempts), "{attempts} attempts in five minutes");
+            world.until(S::ProvisioningFailure);
+            assert!(
+                message(&world).contains("as the test has it"),
+                "{}",
+                message(&world)
+            );
+            stays(&mut world, S::ProvisioningFailure);
+            world.faults.clear();
+            recover(&mut world);
+            world.until(S::Running);
+            assert!(world.status().condition("Retrying").is_none());
+            bury(&mut world);
         }
     }
 }

@@ -431,7 +431,7 @@ fn satisfy(observed: &mut Observed, need: &Need, kind: Kind, routers: &[Router])
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_is_made_for_anything_and_comes_to_an_end(
