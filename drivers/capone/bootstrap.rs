@@ -39,6 +39,10 @@ pub fn bootstrap(cluster: &Cluster, group: &Group) -> Result<Bootstrap, DriverEr
                 name: subject.names.router_template.clone(),
                 text: subject.render("router.j2")?,
             },
+            TemplateText {
+                name: subject.names.load_balancer_template.clone(),
+                text: subject.render("load-balancer.j2")?,
+            },
         ],
         seed: Some(Seed {
             vm: VmText {

@@ -28,7 +28,7 @@ fn prefix(cluster: &Cluster, names: &Names, padding: usize) -> String {
         " ".repeat(padding),
         text(&cluster.placement.public.name),
         text(&cluster.placement.private.name),
-        text(&names.router_template),
+        text(&names.load_balancer_template),
         text(&cluster.xmlrpc),
     )
 }
@@ -61,7 +61,7 @@ mod tests {
                 assert_eq!(read["endpoint"]["ONE_XMLRPC"], cluster.xmlrpc);
                 assert_eq!(read["privateNetwork"]["name"], name);
                 assert_eq!(read["publicNetwork"]["name"], "public");
-                assert_eq!(read["virtualRouter"]["templateName"], "oneks-24-router");
+                assert_eq!(read["virtualRouter"]["templateName"], "oneks-24-lb");
             }
         }
     }

@@ -43,6 +43,7 @@ impl Subject {
             images => Value::from(Serde(&cluster.images)),
             settings => Value::from(Serde(&settings)),
             names => Value::from(Serde(&names)),
+            listener_ports => listener_ports(&settings),
             requirements => requirements(cluster, &settings),
             rke2_version => settings.rke2.version(&group.version),
             node_labels => labels.kubelet,
@@ -77,6 +78,13 @@ fn requirements(cluster: &Cluster, settings: &Settings) -> String {
         Some(more) => format!("({cluster}) & ({more})"),
         None => cluster,
     }
+}
+
+/// CAPONE numbers the listeners of its backends in this order.
+fn listener_ports(settings: &Settings) -> Vec<u16> {
+    let mut ports = settings.router.listener_ports.clone();
+    ports.sort_unstable();
+    ports
 }
 
 /// Labels by the way in which they get to the node.

@@ -1,7 +1,7 @@
 //! Names of a cluster's objects, in OpenNebula and in Kubernetes.
 //!
 //! Objects of different kinds may share a name; within a kind no two do. `oneks-<id>-cp` is the virtual router (CAPONE
-//! gives it that name), the VM template of the control plane and its health check.
+//! looks for it under that name), the VM template of the control plane and its health check.
 
 use oneks_driver::{Cluster, Group, Role};
 use serde::Serialize;
@@ -19,6 +19,8 @@ pub struct Names {
     pub router: String,
     /// VM template of its VMs.
     pub router_template: String,
+    /// VM template of the router for Services of type `LoadBalancer`.
+    pub load_balancer_template: String,
     /// Seed VM.
     pub seed: String,
     /// VM template of the group's nodes.
@@ -42,6 +44,7 @@ impl Names {
             cloud_controller: format!("{}-ccm", cluster.name),
             router,
             router_template: format!("{}-router", cluster.name),
+            load_balancer_template: format!("{}-lb", cluster.name),
             seed: format!("{}-seed", cluster.name),
             vm_template,
             machine_template,

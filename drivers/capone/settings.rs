@@ -182,8 +182,6 @@ pub struct Router {
     pub listener_ports: Vec<u16>,
     /// More attributes of its context.
     pub extra_context: BTreeMap<String, String>,
-    /// Seconds after which a router without VMs counts as half-created.
-    pub repair_after: u64,
 }
 
 impl Default for Router {
@@ -196,7 +194,6 @@ impl Default for Router {
             dns_servers: Vec::new(),
             listener_ports: vec![6443, 9345],
             extra_context: BTreeMap::new(),
-            repair_after: 120,
         }
     }
 }

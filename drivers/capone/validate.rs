@@ -1,6 +1,6 @@
 //! Can a group be realised? Everything that is wrong is found before the first object is made.
 
-use oneks_driver::{Cluster, Group, Invalid, Role, Validation};
+use oneks_driver::{Cluster, Endpoint, Group, Invalid, Role, Validation};
 use serde_json::Value;
 
 use crate::context::copied_from_machine;
@@ -299,11 +299,18 @@ impl Check<'_> {
 
     /// Everything is rendered once, so that a broken text is known now.
     fn texts(&mut self, cluster: &Cluster) {
+        // Any addresses will do: without them there is no manifest.
+        let mut cluster = cluster.clone();
+        cluster.endpoint.get_or_insert_with(|| Endpoint {
+            host: "192.0.2.1".to_owned(),
+            port: 6443,
+        });
+        cluster.gateway.get_or_insert_with(|| "192.0.2.2".to_owned());
         let rendered = match self.group.role {
-            Role::ControlPlane => bootstrap::bootstrap(cluster, self.group)
+            Role::ControlPlane => bootstrap::bootstrap(&cluster, self.group)
                 .map(drop)
-                .and_then(|()| rotate::script(cluster, self.group).map(drop)),
-            Role::NodeGroup => steps::provision(cluster, self.group).map(drop),
+                .and_then(|()| rotate::script(&cluster, self.group).map(drop)),
+            Role::NodeGroup => steps::provision(&cluster, self.group).map(drop),
         };
         if let Err(error) = rendered {
             self.own("family", error.message);

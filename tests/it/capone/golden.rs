@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use oneks_driver::{Action, Cluster, Group, Role, Script, Steps, Taint};
+use oneks_driver::{Action, Cluster, Group, Role, Router, Script, Steps, Taint};
 
 use super::ask;
 use super::subject::{applied, bootstrap, cluster, files, group, provision, root, rotate};
@@ -29,6 +29,9 @@ fn rendered() -> BTreeMap<String, String> {
         put("oneks-24-seed.tmpl", &mut seed.vm.text);
         for template in &mut start.templates {
             put(&format!("{}.tmpl", template.name), &mut template.text);
+        }
+        if let Router::Hooks { text, .. } = &mut start.router {
+            put("oneks-24-cp.vrouter", text);
         }
         let rest = serde_json::to_string_pretty(&start).unwrap() + "\n";
         texts.insert(format!("{flavour}/bootstrap.json"), rest);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oneks_driver::secret::ONE_AUTH_BASE64;
-use oneks_driver::{Group, Role, Taint};
+use oneks_driver::{Group, Role, Router, Taint};
+use opennebula::template::{Template, vector_value};
 use serde_json::{Value, json};
 
 use super::schema::Schemas;
@@ -93,7 +94,7 @@ fn a_control_plane_has_what_cluster_api_needs() {
             .into_iter()
             .map(|t| t.name)
             .collect();
-        assert_eq!(names, ["oneks-24-cp", "oneks-24-router"]);
+        assert_eq!(names, ["oneks-24-cp", "oneks-24-router", "oneks-24-lb"]);
         assert_eq!(one["spec"]["virtualRouter"]["templateName"], "oneks-24-router");
         let machine = document(&documents, "ONEMachineTemplate", CONTROL_PLANE_MACHINES);
         assert_eq!(machine["spec"]["template"]["spec"]["templateName"], "oneks-24-cp");
@@ -105,6 +106,52 @@ fn a_control_plane_has_what_cluster_api_needs() {
             CONTROL_PLANE_MACHINES
         );
     }
+}
+
+#[test]
+fn capone_finds_the_router_that_the_hooks_made() {
+    let plane = group(Role::ControlPlane, "ha");
+    let objects = check(&control_plane_manifest(&cluster(), &plane));
+    let one = &document(&objects, "ONECluster", "oneks-24")["spec"];
+    assert_eq!(
+        one["controlPlaneEndpoint"],
+        json!({"host": "192.0.2.10", "port": 6443})
+    );
+    assert_eq!(
+        one["publicNetwork"],
+        json!({"name": "public", "floatingIP": "192.0.2.10"})
+    );
+    let gateway = "198.51.100.10";
+    assert_eq!(
+        one["privateNetwork"],
+        json!({"name": "private", "floatingIP": gateway, "gateway": gateway, "dns": gateway})
+    );
+    let mut early = cluster();
+    early.endpoint = None;
+    early.gateway = None;
+    let start = bootstrap(&early, &plane);
+    assert_eq!(start.templates, bootstrap(&cluster(), &plane).templates);
+    let Router::Hooks {
+        name,
+        text,
+        template,
+        replicas,
+    } = start.router
+    else {
+        panic!("the hooks make the router");
+    };
+    assert_eq!(
+        (name.as_str(), template.as_str(), replicas),
+        ("oneks-24-cp", "oneks-24-router", 1)
+    );
+    let read = Template::parse(&text).unwrap();
+    let nics: Vec<_> = read
+        .get_vectors("NIC")
+        .map(|nic| vector_value(nic, "NETWORK_ID"))
+        .collect();
+    assert_eq!(nics, [Some("7"), Some("8")]);
+    // There is no manifest without the router's addresses.
+    assert_eq!(start.seed.unwrap().vm.attachments, BTreeMap::new());
 }
 
 #[test]
@@ -134,7 +181,7 @@ fn the_cloud_controller_is_pinned_and_gets_the_credential() {
     let config = &cloud_config(&inner[0], "alice:0123")["opennebula"];
     assert_eq!(config["endpoint"]["ONE_AUTH"], "alice:0123");
     assert_eq!(config["endpoint"]["ONE_XMLRPC"], "http://169.254.16.9:2633/RPC2");
-    assert_eq!(config["virtualRouter"]["templateName"], "oneks-24-router");
+    assert_eq!(config["virtualRouter"]["templateName"], "oneks-24-lb");
     let secret = document(&documents, "Secret", "oneks-24");
     assert_eq!(secret["data"]["ONE_AUTH"], ONE_AUTH_BASE64);
     let endpoint = STANDARD

@@ -144,7 +144,7 @@ fn settings_of_the_virtual_machine_are_written_as_opennebula_has_them() {
 }
 
 #[test]
-fn a_router_without_name_servers_asks_the_root_servers() {
+fn a_router_balances_the_api_and_without_name_servers_asks_the_root_servers() {
     let mut plane = group(Role::ControlPlane, "ha");
     let router = |plane: &Group| read(&bootstrap(&cluster(), plane).templates[1].text);
     let template = router(&plane);
@@ -153,6 +153,31 @@ fn a_router_without_name_servers_asks_the_root_servers() {
         Some("1.1.1.1,8.8.8.8")
     );
     assert_eq!(template.get("VROUTER"), Some("YES"));
+    for (name, value) in [
+        ("HAPROXY_ENABLED", "YES"),
+        ("HAPROXY_ONEGATE_ENABLED", "YES"),
+        ("HAPROXY_LB0_IP", "<ETH0_EP0>"),
+        ("HAPROXY_LB0_PORT", "6443"),
+        ("HAPROXY_LB1_IP", "<ETH0_EP0>"),
+        ("HAPROXY_LB1_PORT", "9345"),
+    ] {
+        assert_eq!(
+            template.get_in("CONTEXT", &format!("ONEAPP_VNF_{name}")),
+            Some(value)
+        );
+    }
+    let services = read(&bootstrap(&cluster(), &plane).templates[2].text);
+    assert_eq!(services.get("VROUTER"), Some("YES"));
+    let context = services.get_vector("CONTEXT").unwrap();
+    assert!(context.iter().all(|(name, _)| !name.contains("HAPROXY")));
+    plane.profile.settings["router"]["listener_ports"] = json!([9345, 6443]);
+    plane.profile.settings["router"]["extra_context"] = json!({"ONEAPP_VNF_X": "y"});
+    let other = router(&plane);
+    assert_eq!(
+        other.get_in("CONTEXT", "ONEAPP_VNF_HAPROXY_LB0_PORT"),
+        Some("6443")
+    );
+    assert_eq!(other.get_in("CONTEXT", "ONEAPP_VNF_X"), Some("y"));
     plane.profile.settings["router"]["dns_servers"] = json!([]);
     let template = router(&plane);
     assert_eq!(template.get_in("CONTEXT", "ONEAPP_VNF_DNS_NAMESERVERS"), None);

@@ -181,6 +181,16 @@ fn profiles_that_cannot_work_are_refused_with_setting_or_text() {
                 "router.j2:",
             ),
             (
+                |c, g| {
+                    c.endpoint = None;
+                    c.gateway = None;
+                    let text = "---\n{{ cluster.colour }}\n".to_owned();
+                    g.profile.texts.insert("manifest.yaml.j2".to_owned(), text);
+                },
+                "control_plane.family",
+                "manifest.yaml.j2:2: ",
+            ),
+            (
                 |_, g| drop(g.profile.texts.remove("seed.j2")),
                 "control_plane.family",
                 "lacks the text seed.j2",
