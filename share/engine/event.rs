@@ -1,12 +1,36 @@
 //! Reading an event: is it ours, and which cluster does it point at?
+//!
+//! Most events in a cloud are somebody else's, so a reader stops at the first word that settles it. The payload is
+//! decoded and parsed while it streams in, in pieces of bounded length: an event of 12 MB costs time, no memory.
+//!
+//! Standard input of a hook is what ARGUMENTS says, joined by blanks: literal words such as the name of the call, then
+//! one word of base64. Leaving the rest of it unread is fine: the hook manager takes a closed pipe for "the command
+//! doesn't read its input".
+//!
+//! # What can be believed
+//! - State events are well-formed and true when they are made.
+//! - API events carry the caller's strings raw. XML that was broken by them has been repaired by the hook manager, which
+//!   can lose or shift what stands behind; and whoever may make the call can forge all that stands behind, or cut it
+//!   off. Only RESULT and what stands before the first string is certain.
+//!
+//! Hence: of repeated *input* parameters the first counts, of outputs and EXTRA the last. An id that may be forged costs
+//! one look at a document and no more. Where the cluster is certain and the rest is damaged, the verdict is to look.
 
+mod bounded;
+mod call;
+mod document;
+mod guest_exec;
+mod names;
+mod stdin;
+mod vm_state;
+mod vm_update;
+mod vrouter;
+mod xml;
+
+use std::fmt;
 use std::io::Read;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use quick_xml::events::Event;
-
-use crate::gate::{Deleted, Hints};
+use crate::gate::Hints;
 
 /// The kinds of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +48,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Document,
+        Self::VmState,
+        Self::VmUpdate,
+        Self::GuestExec,
+        Self::Vrouter,
+    ];
+
     /// The executable's name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,7 +73,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing, and why.
-    Drop(&'static str),
+    Drop(Reason),
     /// Look at these clusters. More than one only where a forged parameter leaves a doubt.
     Look {
         /// The clusters.
@@ -55,119 +88,62 @@ pub enum Verdict {
     },
 }
 
-/// Reads an event from a hook's standard input.
-pub fn read(kind: Kind, mut input: impl Read) -> Verdict {
-    let mut text = Vec::new();
-    if input.read_to_end(&mut text).is_err() {
-        return Verdict::Drop("unreadable");
-    }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let mut words: Vec<&str> = text.split_whitespace().collect();
-    let Some(xml) = words.pop().and_then(|w| STANDARD.decode(w).ok()) else { return Verdict::Drop("no payload") };
-    let xml = String::from_utf8_lossy(&xml).into_owned();
-    let call = words.first().copied().unwrap_or_default();
-    judge(kind, call, &xml)
+/// Why an event is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no payload: the hook's ARGUMENTS don't fit its type, or the hook manager could not read the event.
+    Empty,
+    /// The payload is no event of this kind, or is damaged before anything certain.
+    Unreadable,
+    /// The call is none that this hook is for.
+    UnknownCall,
+    /// The call failed.
+    CallFailed,
+    /// The object is somebody else's.
+    NotOurs,
+    /// The call changes nothing that users say.
+    NothingAsked,
+    /// The command is still running.
+    StillExecuting,
 }
 
-/// All text nodes with their paths.
-fn leaves(xml: &str) -> Vec<(String, String)> {
-    let mut reader = quick_xml::Reader::from_str(xml);
-    reader.config_mut().check_end_names = false;
-    let (mut path, mut out) = (Vec::<String>::new(), Vec::new());
-    loop {
-        match reader.read_event() {
-            Ok(Event::Start(e)) => path.push(e.name().as_ref().to_owned()),
-            Ok(Event::End(_)) => {
-                path.pop();
-            }
-            Ok(Event::Text(t)) => out.push((path.join("/"), t.to_string())),
-            Ok(Event::CData(t)) => out.push((path.join("/"), t.to_string())),
-            Ok(Event::Eof) | Err(_) => return out,
-            Ok(_) => {}
-        }
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "no payload",
+            Self::Unreadable => "unreadable",
+            Self::UnknownCall => "a call that this hook is not for",
+            Self::CallFailed => "the call failed",
+            Self::NotOurs => "not ours",
+            Self::NothingAsked => "nothing that users say",
+            Self::StillExecuting => "the command is still running",
+        })
     }
 }
 
-fn judge(kind: Kind, call: &str, xml: &str) -> Verdict {
-    let leaves = leaves(xml);
-    let get = |path: &str| leaves.iter().find(|(p, _)| p == path).map(|(_, t)| t.trim());
-    let last = |path: &str| leaves.iter().rev().find(|(p, _)| p == path).map(|(_, t)| t.trim());
-    let number = |text: Option<&str>| text.and_then(|t| t.parse::<u32>().ok());
-    if kind == Kind::VmState {
-        let Some(cluster) = number(get("VM/USER_TEMPLATE/ONEKS/CLUSTER_ID")) else {
-            return Verdict::Drop("the VM has no tag of ours");
-        };
-        let hints = number(get("VM/ID")).map_or_else(Hints::none, Hints::vm);
-        return Verdict::Look { clusters: vec![cluster], hints };
-    }
-    if get("CALL_INFO/RESULT") != Some("1") {
-        return Verdict::Drop("the call failed");
-    }
-    let inputs: Vec<&str> = leaves
-        .iter()
-        .filter(|(p, _)| p.starts_with("CALL_INFO/PARAMETERS/PARAMETER/VALUE"))
-        .map(|(_, t)| t.as_str())
-        .collect();
-    let look = |cluster: Option<u32>, hints: Hints| match cluster {
-        Some(id) => Verdict::Look { clusters: vec![id], hints },
-        None => Verdict::Drop("no id"),
+/// Reads an event from a hook's standard input, no further than needed.
+pub fn read(kind: Kind, input: impl Read) -> Verdict {
+    let (words, payload) = match stdin::split(input) {
+        Ok(Some(parts)) => parts,
+        Ok(None) => return Verdict::Drop(Reason::Empty),
+        Err(_) => return Verdict::Drop(Reason::Unreadable),
     };
+    let xml = xml::Xml::new(payload);
     match kind {
-        Kind::Document => {
-            let extra = last("CALL_INFO/EXTRA/DOCUMENT/ID");
-            if let Some(kind) = last("CALL_INFO/EXTRA/DOCUMENT/TYPE") {
-                if kind != "120" {
-                    return Verdict::Drop("another type of document");
-                }
-                let mut hints = Hints::none();
-                if call.ends_with("delete") {
-                    let field = |name: &str| last(&format!("CALL_INFO/EXTRA/DOCUMENT/{name}")).unwrap_or_default().to_owned();
-                    hints.deleted = Some(Deleted {
-                        id: number(extra).unwrap_or_default(),
-                        uid: number(Some(&field("UID"))).unwrap_or(u32::MAX),
-                        uname: field("UNAME"),
-                        name: field("NAME"),
-                        spec: last("CALL_INFO/EXTRA/DOCUMENT/TEMPLATE/SPEC").map(str::to_owned),
-                        status: last("CALL_INFO/EXTRA/DOCUMENT/TEMPLATE/STATUS").map(str::to_owned),
-                    });
-                }
-                return look(number(extra), hints);
-            }
-            if call.ends_with("clone") {
-                return look(number(inputs.iter().rev().nth(1).map(|t| t.trim())), Hints::none());
-            }
-            let named = ["SPEC", "RECOVER", "DELETE"];
-            let names = |t: &str| named.iter().any(|n| t.lines().any(|l| l.trim_start().starts_with(n)));
-            let by_element = leaves.iter().any(|(p, _)| {
-                p.strip_prefix("CALL_INFO/PARAMETERS/PARAMETER/VALUE/").is_some_and(|rest| {
-                    rest.split('/').nth(1).is_some_and(|name| named.contains(&name))
-                })
-            });
-            let wanted = call.ends_with("chown") || call.ends_with("rename") || by_element || inputs.iter().any(|t| names(t));
-            if !wanted {
-                return Verdict::Drop("nothing that users write");
-            }
-            look(number(inputs.get(1).map(|t| t.trim())), Hints::none())
-        }
-        Kind::VmUpdate => match number(inputs.get(1).map(|t| t.trim())) {
-            Some(vm) if inputs.iter().any(|t| t.contains("ONEKS")) => Verdict::LookVm { vm },
-            _ => Verdict::Drop("no report of ours"),
-        },
-        Kind::GuestExec => {
-            let token = inputs.iter().find_map(|t| {
-                oneks_core::names::CommandToken::of_command(t.trim().strip_prefix("COMMAND=")?)
-            });
-            let vm = number(get("CALL_INFO/EXTRA/VM_ID"));
-            match (token, vm) {
-                (Some(token), Some(vm)) => look(Some(token.cluster), Hints::vm(vm)),
-                _ => Verdict::Drop("not a command of ours"),
-            }
-        }
-        Kind::Vrouter => {
-            let name = last("CALL_INFO/EXTRA/VROUTER/NAME").unwrap_or_default();
-            let id = name.strip_prefix("oneks-").and_then(|rest| rest.split('-').next()).and_then(|id| id.parse().ok());
-            look(id, Hints::none())
-        }
-        Kind::VmState => Verdict::Drop("handled above"),
+        Kind::Document => document::look(words.first().map_or("", String::as_str), xml),
+        Kind::VmState => vm_state::look(xml),
+        Kind::VmUpdate => vm_update::look(xml),
+        Kind::GuestExec => guest_exec::look(xml),
+        Kind::Vrouter => vrouter::look(xml),
     }
+}
+
+/// An id as OpenNebula writes it: decimal, not negative, at most 2³¹−1.
+fn id(text: &str) -> Option<u32> {
+    let text = text.trim();
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|id| i32::try_from(*id).is_ok())
 }

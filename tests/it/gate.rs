@@ -324,12 +324,12 @@ fn event<F: GateFs>(gate: &Gate<F>, dir: &Path, vm: u32) {
     gate.run(ID, 1000, |hints| {
         let alone = dir.join("pass");
         File::create_new(&alone).expect("two passes at once");
-        let line = hints.vms.iter().map(|vm| format!("{vm}\n")).collect::<String>();
+        let lines: Vec<String> = hints.vms.iter().map(u32::to_string).collect();
         let mut log = OpenOptions::new()
             .append(true)
             .create(true)
             .open(dir.join("log"))?;
-        log.write_all(format!("pass\n{line}").as_bytes())?;
+        log.write_all(format!("pass\n{}\n", lines.join("\n")).as_bytes())?;
         fs::remove_file(alone)
     })
     .unwrap();
@@ -340,8 +340,6 @@ fn assert_all_seen(gate: &Gate, dir: &Path) {
     let seen: BTreeSet<u32> = log.lines().filter_map(|line| line.parse().ok()).collect();
     assert_eq!(seen, (0..MARKERS).collect::<BTreeSet<_>>());
     assert!(gate.pending().unwrap().is_empty());
-    let passes = log.lines().filter(|line| *line == "pass").count();
-    println!("{MARKERS} events, {passes} passes");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Integration tests.
 
 mod capone;
+mod cli;
 mod capone_life;
+mod event;
 mod foreign;
 mod gate;
 mod plain_life;
