@@ -11,6 +11,7 @@
 //! the values of all inputs, or into everything that is wrong with it.
 
 mod family;
+mod file;
 mod input;
 mod parse;
 mod resolve;
