@@ -5,7 +5,7 @@ use oneks_driver::VmCondition;
 use crate::action::Action;
 use crate::names::CommandToken;
 use crate::observed::{
-    Failure, FailureKind, GuestCommand, Kind, Observed, Progress, Router, Tag, Template, Vm,
+    Failure, FailureKind, GuestCommand, Kind, Observed, Progress, Tag, Template, Vm,
 };
 use crate::plan::converge::FINGERPRINT_ATTRIBUTE;
 use crate::plan::health::VERSION_ATTRIBUTE;
@@ -78,7 +78,7 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
             command: None,
         }),
         // Its addresses are OpenNebula's choice, so the list has to be read again.
-        (Action::AllocateRouter { .. }, Some(_)) => observed.routers = None,
+        (Action::AllocateRouter { .. }, _) => observed.routers = None,
         (Action::InstantiateRouter { .. }, _) => {
             // Names and ids of the VMs are OpenNebula's choice.
             observed.routers = None;
@@ -107,7 +107,6 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
         // Made, but nobody says what: only a look can tell.
         (Action::CreateTemplate { .. }, None) => observed.templates = None,
         (Action::AllocateVm { .. }, None) => observed.all_vms = false,
-        (Action::AllocateRouter { .. }, None) => observed.routers = None,
         (Action::TerminateVm { id, .. }, _) => {
             // One that was not in view counts as looked for from now on, and therefore as gone.
             observed.looked_for.insert(*id);

@@ -110,11 +110,10 @@ fn live(kind: Kind, accident: Accident) -> (Vec<Vec<Vec<String>>>, usize, usize,
         );
         assert_eq!(life.world.routers.len(), 1);
         assert_eq!(life.world.doc().kubeconfig.as_deref(), Some("a kubeconfig"));
-        assert_eq!(
-            life.world.done("allocate VM oneks-24-seed"),
-            1,
-            "{accident:?}: a second seed"
-        );
+        // One that only has to run leaves nothing behind and may be made again; never two at once.
+        let most = if kind == Kind::Plain && life.struck { 2 } else { 1 };
+        let seeds = life.world.done("allocate VM oneks-24-seed");
+        assert!((1..=most).contains(&seeds), "{accident:?}: {seeds} seeds");
     }
     life.world.doc().delete = Some("YES".to_owned());
     life.until(S::Done);
