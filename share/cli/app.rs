@@ -1,6 +1,6 @@
 //! What a command works with: the output, OpenNebula, the environment and the time.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub struct App {
     pub pace: Pace,
     /// Folder of the profiles, if another than the installed one was chosen.
     pub profiles: Option<PathBuf>,
+    /// Who answers questions, if there is somebody.
+    input: Option<Box<dyn BufRead>>,
     access: Access,
     connection: Option<Connection>,
 }
@@ -56,6 +58,8 @@ impl App {
             environment: Environment::process(),
             pace: Pace::machine(),
             profiles,
+            input: (std::io::stdin().is_terminal() && std::io::stderr().is_terminal())
+                .then(|| Box::new(BufReader::new(std::io::stdin())) as Box<dyn BufRead>),
             access,
             connection: None,
         }
@@ -83,7 +87,7 @@ impl App {
 
     /// Is there somebody who could answer a question?
     pub fn is_interactive(&self) -> bool {
-        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+        self.input.is_some()
     }
 
     /// Seconds since the epoch.
@@ -91,12 +95,22 @@ impl App {
         (self.pace.epoch)()
     }
 
-    /// Asks for a line. `None` at the end of the input.
-    pub fn ask(&mut self, question: &str) -> Result<Option<String>, Failure> {
+    /// Asks for a line.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub fn ask(&mut self, question: &str) -> Result<String, Failure> {
         self.out.ask(question);
         let mut line = String::new();
-        let read = std::io::stdin().lock().read_line(&mut line)?;
-        Ok((read > 0).then(|| line.trim().to_owned()))
+        let read = self
+            .input
+            .as_mut()
+            .map_or(Ok(0), |input| input.read_line(&mut line))?;
+        if read == 0 {
+            self.out.note("");
+            return Err(Failure::Usage("nobody answers; nothing was done".to_owned()));
+        }
+        Ok(line.trim().to_owned())
     }
 
     /// Asks a question that takes yes or no; no unless yes is said.
@@ -106,12 +120,12 @@ impl App {
                 "{question} Nobody can be asked here; give --yes"
             )));
         }
-        let answer = self.ask(&format!("{question} [y/N] "))?.unwrap_or_default();
+        let answer = self.ask(&format!("{question} [y/N] "))?;
         Ok(matches!(answer.to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     #[cfg(test)]
-    pub fn for_tests(out: Out, connection: Connection) -> Self {
+    pub fn for_tests(out: Out, connection: Connection, answers: Option<&str>) -> Self {
         use std::cell::Cell;
         use std::rc::Rc;
 
@@ -129,6 +143,10 @@ impl App {
                 env!("CARGO_MANIFEST_DIR"),
                 "/templates/profiles"
             ))),
+            input: answers.map(|text| {
+                let bytes = std::io::Cursor::new(text.to_owned().into_bytes());
+                Box::new(bytes) as Box<dyn BufRead>
+            }),
             access: Access::default(),
             connection: Some(connection),
         }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    audit, check, create, delete, events, explain, kubeconfig, list, plan, profile, recover, rename, rights,
-    scale, setup, show, update, upgrade,
+    audit, check, create, delete, events, explain, generate, kubeconfig, list, plan, profile, recover,
+    rename, rights, scale, setup, show, update, upgrade,
 };
+use crate::failure::Code;
 
 /// Kubernetes clusters on OpenNebula.
 ///
@@ -18,12 +19,7 @@ use crate::commands::{
 /// Clusters are named by id or name, node groups by id, by CLUSTER/NAME, or by name where that is unambiguous. Most
 /// commands take lists and ranges: 24,30..35,web. Without `cluster` or `nodegroup`, a cluster is meant.
 #[derive(Debug, Parser)]
-#[command(
-    name = "oneks",
-    version,
-    disable_help_subcommand = false,
-    arg_required_else_help = true
-)]
+#[command(name = "oneks", version, arg_required_else_help = true, after_help = exit_codes())]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -119,6 +115,17 @@ pub enum Command {
     Gc(audit::Gc),
     /// Register the hooks at OpenNebula, as oneadmin
     Setup(setup::Setup),
+    /// Write man pages and completions
+    #[command(subcommand, hide = true)]
+    Generate(generate::Generate),
+}
+
+/// The table of exit codes, as the help shows it.
+fn exit_codes() -> String {
+    let lines = Code::TABLE
+        .iter()
+        .map(|(code, meaning)| format!("  {}  {meaning}", code.number()));
+    format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// The command line with `cluster` put in where the resource was left out: `oneks list`, `oneks show 24`.

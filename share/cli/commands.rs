@@ -6,6 +6,7 @@ pub mod create;
 pub mod delete;
 pub mod events;
 pub mod explain;
+pub mod generate;
 pub mod kubeconfig;
 pub mod list;
 pub mod plan;

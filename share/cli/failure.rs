@@ -17,6 +17,9 @@ pub enum Failure {
     /// A value was refused, by this command or by the hooks.
     #[error("{0}")]
     Refused(String),
+    /// The user may not do this, as far as this command can tell without asking.
+    #[error("{0}")]
+    NotAllowed(String),
     /// The operation that was watched failed.
     #[error("{0}")]
     OperationFailed(String),
@@ -123,7 +126,7 @@ impl Failure {
             Self::TimedOut(_) => Code::TimedOut,
             Self::Call(e) if e.is_not_found() => Code::NotFound,
             Self::Call(e) if e.is_authorization() || e.is_authentication() => Code::NotAllowed,
-            Self::Credential(_) => Code::NotAllowed,
+            Self::Credential(_) | Self::NotAllowed(_) => Code::NotAllowed,
             Self::Call(_) | Self::Other(_) => Code::Error,
             Self::Several { code, .. } => *code,
         }

@@ -4,6 +4,7 @@ mod app;
 mod args;
 mod cluster;
 mod commands;
+mod complete;
 mod connect;
 mod edit;
 mod failure;
@@ -21,7 +22,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use app::App;
 use args::{Cli, Command};
@@ -30,6 +31,8 @@ use failure::Failure;
 use out::Out;
 
 fn main() -> ExitCode {
+    // When the shell asks for completions, this answers and ends.
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = match Cli::try_parse_from(args::with_resource(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
@@ -77,6 +80,7 @@ fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
         Command::Profile(profile) => profile.run(app),
         Command::Audit(audit) => audit.run(app),
         Command::Gc(gc) => gc.run(app),
+        Command::Generate(generate) => generate.run(app),
         Command::Setup(setup) => setup.run(app),
     }
 }

@@ -49,7 +49,7 @@ impl Perspective {
             .ok()
             .filter(|_| caller.id == 0);
         if caller.id != owner.uid && credential.is_none() {
-            return Err(Failure::Refused(format!(
+            return Err(Failure::NotAllowed(format!(
                 "this can be seen by {}, the owner, or by oneadmin on the front-end, who has the server credential",
                 owner.name
             )));
@@ -102,7 +102,7 @@ impl Perspective {
         };
         observer.look(observed, need).map_err(|e| {
             if *need == Need::Cloud && e.is_authorization() {
-                Failure::Refused(
+                Failure::NotAllowed(
                     "whether the placement is possible can only be found out by the hooks: it takes rights that \
                      ordinary users don't have. `oneks explain` shows what they found"
                         .to_owned(),

@@ -287,7 +287,7 @@ mod tests {
         );
         assert_eq!(
             shown(Some(16), &TableArgs::default()),
-            "  ID NAME\n   7 web\n1200 a-rather-…\n"
+            "  ID NAME\n   7 web\n1200 a-rather-l…\n"
         );
     }
 

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::{format, time};
 
 /// Options of everything that starts something.
-#[derive(Debug, Clone, Default, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct WaitArgs {
     /// Watch until the cluster has come to rest; Ctrl-C stops watching and nothing else
     #[arg(short, long)]
@@ -22,6 +22,9 @@ pub struct WaitArgs {
     /// Stop watching after this time (90, 30m, 2h); the operation goes on
     #[arg(long, value_name = "TIME", value_parser = time::parse_length, requires = "wait")]
     pub timeout: Option<Duration>,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", value_parser = time::parse_length, default_value = "2s", hide = true)]
+    pub interval: Duration,
     /// Write the cluster as JSON in the end
     #[arg(short, long)]
     pub json: bool,
@@ -38,8 +41,8 @@ pub enum Goal {
     Deleted,
 }
 
-/// How often to look.
-const PAUSE: Duration = Duration::from_secs(2);
+/// The shortest time between two looks.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the hooks may take to notice something.
 const NOTICE: Duration = Duration::from_secs(90);
@@ -62,7 +65,7 @@ enum Verdict {
 /// The operation failed or did not end in time.
 pub fn follow(app: &mut App, id: u32, goal: &Goal, args: &WaitArgs) -> Result<(), Failure> {
     let result = if args.wait {
-        watch(app, id, goal, args.timeout)
+        watch(app, id, goal, args)
     } else {
         Ok(())
     };
@@ -77,7 +80,7 @@ pub fn follow(app: &mut App, id: u32, goal: &Goal, args: &WaitArgs) -> Result<()
 ///
 /// # Errors
 /// As [`follow`].
-pub fn watch(app: &mut App, id: u32, goal: &Goal, timeout: Option<Duration>) -> Result<(), Failure> {
+fn watch(app: &mut App, id: u32, goal: &Goal, args: &WaitArgs) -> Result<(), Failure> {
     let client = app.client()?;
     let begin = (app.pace.elapsed)();
     let mut told = String::new();
@@ -89,7 +92,7 @@ pub fn watch(app: &mut App, id: u32, goal: &Goal, timeout: Option<Duration>) -> 
             // A front-end that restarts is no reason to stop watching.
             Err(Failure::Call(e)) if e.is_transient() => {
                 tell(app, &mut told, &format!("can't look: {e}"));
-                wait(app, begin, timeout, id, &told)?;
+                wait(app, begin, args, id, &told)?;
                 continue;
             }
             Err(other) => return Err(other),
@@ -126,20 +129,14 @@ pub fn watch(app: &mut App, id: u32, goal: &Goal, timeout: Option<Duration>) -> 
             }
             Verdict::Unnoticed | Verdict::Waiting(_) => {}
         }
-        wait(app, begin, timeout, id, waiting)?;
+        wait(app, begin, args, id, waiting)?;
     }
 }
 
-fn wait(
-    app: &App,
-    begin: Duration,
-    timeout: Option<Duration>,
-    id: u32,
-    waiting: &str,
-) -> Result<(), Failure> {
+fn wait(app: &App, begin: Duration, args: &WaitArgs, id: u32, waiting: &str) -> Result<(), Failure> {
     let passed = (app.pace.elapsed)().saturating_sub(begin);
-    let mut pause = PAUSE;
-    if let Some(timeout) = timeout {
+    let mut pause = args.interval.max(LEAST_PAUSE);
+    if let Some(timeout) = args.timeout {
         let rest = timeout.saturating_sub(passed);
         if rest.is_zero() {
             let after = time::length(timeout.as_secs());

@@ -22,6 +22,7 @@ use crate::time;
 /// Virtual machines, virtual routers, VM templates and reserved addresses: those of all users for oneadmin, one's own
 /// for everybody else.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  oneks audit")]
 pub struct Audit {
     #[command(flatten)]
     table: TableArgs,
@@ -34,6 +35,7 @@ pub struct Audit {
 /// In the order in which nothing comes back, and each object as its owner. What belongs to a cluster that there is, or
 /// is not clear, is left alone.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "Examples:\n  # Look first\n  oneks gc --dry-run\n  oneks gc --yes")]
 pub struct Gc {
     /// Don't ask
     #[arg(short, long)]

@@ -2,6 +2,7 @@
 
 use clap::builder::styling::{AnsiColor, Style};
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use oneks_core::profile::Catalog;
 use opennebula::Client;
 use opennebula::calls::{PoolFilter, PoolRange};
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::create::place::{Kind, Place};
+use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::table::{self, Column, TableArgs};
@@ -23,6 +25,9 @@ pub enum Check {
     ///
     /// The place is given by options, or is that of a cluster that there is. Nothing is created.
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  # The place of a cluster\n  oneks check cluster web\n  # A place for a new one\n  oneks check cluster --opennebula-cluster 0 --public-network public --private-network private --image-datastore default --machines 6"
+    )]
     Cluster(CheckArgs),
 }
 
@@ -30,6 +35,7 @@ pub enum Check {
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
     /// Check the place of this cluster
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     cluster: Option<String>,
     #[command(flatten)]
     place: Place,

@@ -1,6 +1,7 @@
 //! `oneks create`.
 
 mod cluster;
+mod dialog;
 mod node_group;
 pub mod place;
 
@@ -19,9 +20,15 @@ use crate::failure::{Failure, with_path};
 pub enum Create {
     /// Create a cluster from a file or from options
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  # From a file, and watch until it runs\n  oneks create cluster --file cluster.yaml --wait --timeout 30m\n  # From options\n  oneks create cluster dev -k v1.34.2 --opennebula-cluster 0 --public-network public --private-network private --image-datastore default --flavour standalone --nodegroup name=workers,flavour=small,count=2\n  # See what would be stored\n  oneks create cluster --file cluster.yaml --dry-run"
+    )]
     Cluster(Box<cluster::ClusterArgs>),
     /// Add a node group to a cluster
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(
+        after_help = "Examples:\n  oneks create nodegroup gpu --cluster web --flavour large --count 2 --label accelerator=gpu --taint gpu=yes:NoSchedule\n  oneks create nodegroup --cluster web --file group.yaml"
+    )]
     Nodegroup(node_group::GroupArgs),
 }
 

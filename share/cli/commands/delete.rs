@@ -1,11 +1,13 @@
 //! `oneks delete`.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::each;
+use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select};
@@ -18,9 +20,13 @@ pub enum Delete {
     /// Nodes go first, then routers, reservations, templates and the credential, and the document in the end. Networks
     /// and images that were there before stay.
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  oneks delete cluster web --wait\n  # When a machine won't end\n  oneks delete cluster web --force"
+    )]
     Cluster(DeleteClusterArgs),
     /// Remove node groups from their clusters
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(after_help = "Examples:\n  oneks delete nodegroup web/workers --wait")]
     Nodegroup(DeleteGroupArgs),
 }
 
@@ -28,7 +34,7 @@ pub enum Delete {
 #[derive(Debug, Clone, Args)]
 pub struct DeleteClusterArgs {
     /// Clusters: ids, names, lists and ranges
-    #[arg(required = true, value_name = "CLUSTER")]
+    #[arg(required = true, value_name = "CLUSTER", add = ArgValueCandidates::new(complete::clusters))]
     clusters: Vec<String>,
     /// Use the means of last resort for machines that won't end
     #[arg(long)]
@@ -41,7 +47,7 @@ pub struct DeleteClusterArgs {
 #[derive(Debug, Clone, Args)]
 pub struct DeleteGroupArgs {
     /// Node groups: 24001, web/workers, lists and ranges
-    #[arg(required = true, value_name = "NODEGROUP")]
+    #[arg(required = true, value_name = "NODEGROUP", add = ArgValueCandidates::new(complete::groups))]
     groups: Vec<String>,
     #[command(flatten)]
     wait: WaitArgs,

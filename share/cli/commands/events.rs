@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use oneks_core::status::Entry;
 use serde_json::json;
 
 use crate::app::App;
 use crate::cluster::Cluster;
+use crate::complete;
 use crate::failure::{Failure, with_path};
 use crate::{select, time};
 
@@ -19,6 +21,7 @@ use crate::{select, time};
 pub enum Events {
     /// Show what happened to a cluster, oldest first
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks events cluster web\n  oneks events cluster web -j")]
     Cluster(EventArgs),
 }
 
@@ -27,6 +30,7 @@ pub enum Events {
 pub enum Logs {
     /// Show what the hooks wrote about a cluster, on the front-end
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks logs cluster web --all")]
     Cluster(LogArgs),
 }
 
@@ -34,6 +38,7 @@ pub enum Logs {
 #[derive(Debug, Clone, Args)]
 pub struct EventArgs {
     /// The cluster, by id or name
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     cluster: String,
     /// Go on showing what happens, until the cluster is gone
     #[arg(short, long)]
@@ -47,6 +52,7 @@ pub struct EventArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LogArgs {
     /// The cluster, by id or name; the id also of one that is gone
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     cluster: String,
     /// Show all lines, not only the last 100
     #[arg(short, long)]
@@ -190,6 +196,6 @@ mod tests {
     fn lines_of_other_clusters_are_left_out() {
         let log = "x cluster 2: a\nx cluster 24: b\ncluster 2: c \u{1b}[1m\n";
         let lines = about(&mut log.as_bytes(), 2, Path::new("log")).unwrap();
-        assert_eq!(lines, ["x cluster 2: a", "cluster 2: c [1m"]);
+        assert_eq!(lines, ["x cluster 2: a", "cluster 2: c  [1m"]);
     }
 }

@@ -1,6 +1,7 @@
 //! `oneks explain`: why a cluster is in its state, what it waits for, what is in its way, and what can be done.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use oneks::convert;
 use oneks_core::names::CONTROL_PLANE_KEY;
 use oneks_core::state::{ClusterState, DependencyState, GroupState};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::each;
+use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::out::Out;
@@ -24,6 +26,7 @@ use crate::{select, time};
 pub enum Explain {
     /// Explain why clusters are in their state
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks explain cluster web\n  oneks explain cluster web -j")]
     Cluster(ExplainArgs),
 }
 
@@ -31,7 +34,7 @@ pub enum Explain {
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
     /// Clusters: ids, names, lists and ranges
-    #[arg(required = true, value_name = "CLUSTER")]
+    #[arg(required = true, value_name = "CLUSTER", add = ArgValueCandidates::new(complete::clusters))]
     clusters: Vec<String>,
     #[command(flatten)]
     format: FormatArgs,

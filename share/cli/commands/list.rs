@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use opennebula::Client;
 use opennebula::calls::PoolFilter;
 use serde_json::Value;
 
 use crate::app::App;
 use crate::cluster::Cluster;
+use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::table::{self, Column, TableArgs, state_style};
@@ -19,9 +21,15 @@ use crate::{select, time};
 pub enum List {
     /// List clusters
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  # All clusters that you may see\n  oneks list\n  # Yours that do not run, with the reason\n  oneks list cluster m -f STATE!=RUNNING -l ID,NAME,STATE,LAST_ERROR\n  # For other programs\n  oneks list cluster --csv\n  oneks list cluster -j"
+    )]
     Cluster(ClusterArgs),
     /// List node groups
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(
+        after_help = "Examples:\n  # The node groups of one cluster\n  oneks list nodegroup web\n  oneks list nodegroup -l CLUSTER,NAME,NODES -f ROLE=NODEGROUP"
+    )]
     Nodegroup(GroupArgs),
 }
 
@@ -30,6 +38,7 @@ pub enum List {
 pub enum Top {
     /// List clusters again and again
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks top -d 2")]
     Cluster {
         /// What is listed.
         #[command(flatten)]
@@ -40,6 +49,7 @@ pub enum Top {
     },
     /// List node groups again and again
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(after_help = "Examples:\n  oneks top nodegroup web -d 2")]
     Nodegroup {
         /// What is listed.
         #[command(flatten)]
@@ -77,7 +87,7 @@ pub struct ClusterArgs {
 #[derive(Debug, Clone, Args)]
 pub struct GroupArgs {
     /// Only those of these clusters
-    #[arg(value_name = "CLUSTER")]
+    #[arg(value_name = "CLUSTER", add = ArgValueCandidates::new(complete::clusters))]
     clusters: Vec<String>,
     #[command(flatten)]
     table: TableArgs,

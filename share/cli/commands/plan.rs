@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use oneks_core::Action;
 use oneks_core::observed::{Need, Observed};
 use oneks_core::plan::{Desired, Outcome, absorb, plan};
@@ -16,6 +17,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::create::read_file;
+use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::out::Out;
@@ -30,6 +32,9 @@ pub enum PlanCommand {
     ///
     /// For the owner, and for oneadmin on the front-end. The hooks' own code looks and decides.
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  oneks plan cluster web\n  # What would another specification lead to?\n  oneks plan cluster web --file cluster.yaml\n  oneks plan cluster web --delete -j"
+    )]
     Cluster(PlanArgs),
 }
 
@@ -37,6 +42,7 @@ pub enum PlanCommand {
 #[derive(Debug, Clone, Args)]
 pub struct PlanArgs {
     /// The cluster, by id or name
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     cluster: String,
     /// What if this were its specification? JSON or YAML
     #[arg(long, value_name = "FILE")]

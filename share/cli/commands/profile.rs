@@ -16,10 +16,13 @@ use crate::table::{self, Column, TableArgs};
 #[derive(Debug, Subcommand)]
 pub enum Profile {
     /// List the flavours that can be chosen
+    #[command(after_help = "Examples:\n  oneks profile list")]
     List(ListArgs),
     /// Show the inputs of a flavour, with types, limits and defaults
+    #[command(after_help = "Examples:\n  oneks profile show small")]
     Show(ShowArgs),
     /// Check the files of profiles: each error with file, line and reason
+    #[command(after_help = "Examples:\n  oneks profile check profiles")]
     Check(CheckArgs),
 }
 

@@ -15,9 +15,11 @@ pub enum Recover {
     ///
     /// The step that failed is repeated. A first build that failed is torn down and begun anew; nothing else is.
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks recover cluster web --wait")]
     Cluster(RecoverArgs),
     /// Try again what failed in the clusters of these node groups
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(after_help = "Examples:\n  oneks recover nodegroup web/workers")]
     Nodegroup(RecoverArgs),
 }
 

@@ -1,10 +1,12 @@
 //! `oneks rename`.
 
 use clap::Subcommand;
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::app::App;
 use crate::cluster::Cluster;
+use crate::complete;
 use crate::failure::Failure;
 use crate::{edit, select};
 
@@ -13,16 +15,20 @@ use crate::{edit, select};
 pub enum Rename {
     /// Rename a cluster; its objects keep their names
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks rename cluster web shop")]
     Cluster {
         /// The cluster, by id or name
+        #[arg(add = ArgValueCandidates::new(complete::clusters))]
         cluster: String,
         /// Its new name
         name: String,
     },
     /// Give a node group another name for people; its machines keep theirs
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(after_help = "Examples:\n  oneks rename nodegroup web/workers backend")]
     Nodegroup {
         /// The node group: 24001, web/workers
+        #[arg(add = ArgValueCandidates::new(complete::groups))]
         group: String,
         /// Its new name
         name: String,

@@ -1,12 +1,14 @@
 //! `oneks chmod` and `oneks chgrp`.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use opennebula::Client;
 use opennebula::calls::{AccessChange, PermissionChange};
 
 use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::each;
+use crate::complete;
 use crate::failure::Failure;
 use crate::select;
 
@@ -17,6 +19,7 @@ pub enum Chmod {
     ///
     /// USE lets others look, the kubeconfig included; MANAGE lets them change and delete the cluster.
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  # Let the group look at it\n  oneks chmod cluster web 640")]
     Cluster(ChmodArgs),
 }
 
@@ -27,6 +30,7 @@ pub enum Chgrp {
     ///
     /// Only the document changes hands: machines and networks stay with their owner.
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks chgrp cluster web users")]
     Cluster(ChgrpArgs),
 }
 
@@ -34,6 +38,7 @@ pub enum Chgrp {
 #[derive(Debug, Clone, Args)]
 pub struct ChmodArgs {
     /// Clusters: ids, names, lists and ranges
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     clusters: String,
     /// Rights of owner, group and others, such as 640: 4 USE, 2 MANAGE, 1 ADMIN
     #[arg(value_name = "OCTET", value_parser = octet)]
@@ -44,6 +49,7 @@ pub struct ChmodArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ChgrpArgs {
     /// Clusters: ids, names, lists and ranges
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     clusters: String,
     /// The group, by id or name
     group: String,

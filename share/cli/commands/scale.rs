@@ -1,10 +1,12 @@
 //! `oneks scale`.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::commands::each;
+use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select};
@@ -14,6 +16,9 @@ use crate::{edit, select};
 pub enum Scale {
     /// Change the number of nodes of node groups
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(
+        after_help = "Examples:\n  oneks scale nodegroup web/workers -n 3 --wait\n  # Keep the group but none of its machines\n  oneks scale nodegroup web/workers -n 0"
+    )]
     Nodegroup(ScaleArgs),
 }
 
@@ -21,7 +26,7 @@ pub enum Scale {
 #[derive(Debug, Clone, Args)]
 pub struct ScaleArgs {
     /// Node groups: 24001, web/workers, lists and ranges
-    #[arg(required = true, value_name = "NODEGROUP")]
+    #[arg(required = true, value_name = "NODEGROUP", add = ArgValueCandidates::new(complete::groups))]
     groups: Vec<String>,
     /// Number of nodes; 0 is allowed
     #[arg(short = 'n', long, visible_alias = "count", value_name = "NUMBER")]

@@ -2,6 +2,7 @@
 
 use clap::builder::styling::Style;
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use oneks_core::status::{Condition, Entry, Group, Status, Truth};
 use opennebula::objects::Access;
 use serde_json::Value;
@@ -10,6 +11,7 @@ use crate::app::App;
 use crate::cluster::{Cluster, NodeGroup};
 use crate::commands::list::{GroupRow, group_id, nodes};
 use crate::commands::{each, kubeconfig};
+use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::out::Out;
@@ -21,9 +23,15 @@ use crate::{select, time};
 pub enum Show {
     /// Show all about clusters
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  oneks show cluster web\n  # As the JSON that SPEC and STATUS are\n  oneks show cluster web -j"
+    )]
     Cluster(ShowClusterArgs),
     /// Show all about node groups
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(
+        after_help = "Examples:\n  # By cluster and name, or by name where only one cluster has such a group\n  oneks show nodegroup web/workers\n  oneks show nodegroup workers -y"
+    )]
     Nodegroup(ShowGroupArgs),
 }
 
@@ -31,7 +39,7 @@ pub enum Show {
 #[derive(Debug, Clone, Args)]
 pub struct ShowClusterArgs {
     /// Clusters: ids, names, lists and ranges
-    #[arg(required = true, value_name = "CLUSTER")]
+    #[arg(required = true, value_name = "CLUSTER", add = ArgValueCandidates::new(complete::clusters))]
     clusters: Vec<String>,
     /// Print the kubeconfig, as `oneks kubeconfig` does
     #[arg(short, long)]
@@ -44,7 +52,7 @@ pub struct ShowClusterArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ShowGroupArgs {
     /// Node groups: 24001, web/workers, lists and ranges
-    #[arg(required = true, value_name = "NODEGROUP")]
+    #[arg(required = true, value_name = "NODEGROUP", add = ArgValueCandidates::new(complete::groups))]
     groups: Vec<String>,
     #[command(flatten)]
     format: FormatArgs,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use oneks_driver::Role;
 use serde_json::{Value, json};
 
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::create::{family_of, inputs, pair, read_file, taint};
 use crate::commands::scale::set_input;
+use crate::complete;
 use crate::edit::Changed;
 use crate::failure::{Failure, with_path};
 use crate::wait::{self, Goal, WaitArgs};
@@ -23,11 +25,17 @@ pub enum Update {
     ///
     /// By options, from a file, or, with neither, in an editor (VISUAL, EDITOR).
     #[command(alias = "clusters")]
+    #[command(
+        after_help = "Examples:\n  oneks update cluster web --description production --deletion-protection true\n  # Start nothing for a while\n  oneks update cluster web --paused true\n  # Change only what the file names\n  oneks update cluster web --file change.yaml --append"
+    )]
     Cluster(UpdateClusterArgs),
     /// Change the specification of a node group
     ///
     /// By options, from a file, or, with neither, in an editor (VISUAL, EDITOR).
     #[command(aliases = ["nodegroups", "group", "groups"])]
+    #[command(
+        after_help = "Examples:\n  # Set one label and remove another\n  oneks update nodegroup web/workers --label tier=backend --label old-\n  oneks update nodegroup web/workers --description batch"
+    )]
     Nodegroup(UpdateGroupArgs),
 }
 
@@ -52,6 +60,7 @@ pub struct Source {
 #[derive(Debug, Clone, Args)]
 pub struct UpdateClusterArgs {
     /// The cluster, by id or name
+    #[arg(add = ArgValueCandidates::new(complete::clusters))]
     cluster: String,
     #[command(flatten)]
     source: Source,
@@ -69,6 +78,7 @@ pub struct UpdateClusterArgs {
 #[derive(Debug, Clone, Args)]
 pub struct UpdateGroupArgs {
     /// The node group: 24001, web/workers
+    #[arg(add = ArgValueCandidates::new(complete::groups))]
     group: String,
     #[command(flatten)]
     source: Source,

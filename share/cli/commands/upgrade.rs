@@ -1,10 +1,12 @@
 //! `oneks upgrade`.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::app::App;
 use crate::commands::each;
+use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select};
@@ -17,6 +19,7 @@ pub enum Upgrade {
     /// The control plane goes first, then one node group after the other, node by node. Versions go up only, one minor
     /// version at a time.
     #[command(alias = "clusters")]
+    #[command(after_help = "Examples:\n  oneks upgrade cluster web -k v1.34.2 --wait --timeout 1h")]
     Cluster(UpgradeArgs),
 }
 
@@ -24,10 +27,10 @@ pub enum Upgrade {
 #[derive(Debug, Clone, Args)]
 pub struct UpgradeArgs {
     /// Clusters: ids, names, lists and ranges
-    #[arg(required = true, value_name = "CLUSTER")]
+    #[arg(required = true, value_name = "CLUSTER", add = ArgValueCandidates::new(complete::clusters))]
     clusters: Vec<String>,
     /// The new version, such as v1.34.2
-    #[arg(short = 'k', long, alias = "k8s-version", value_name = "VERSION")]
+    #[arg(short = 'k', long, alias = "k8s-version", value_name = "VERSION", add = ArgValueCandidates::new(complete::versions))]
     kubernetes_version: String,
     #[command(flatten)]
     wait: WaitArgs,

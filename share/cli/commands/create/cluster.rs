@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use oneks_core::names::DOCUMENT_TYPE;
 use oneks_core::profile::Catalog;
 use oneks_driver::Role;
@@ -10,9 +11,10 @@ use opennebula::template::{Template, json_for_cdata};
 use serde_json::{Map, Value, json};
 
 use super::place::Place;
-use super::{family_of, inputs, pair, read_file};
+use super::{dialog, family_of, inputs, pair, read_file};
 use crate::app::App;
 use crate::commands::upgrade::version;
+use crate::complete;
 use crate::failure::Failure;
 use crate::format;
 use crate::validate;
@@ -31,12 +33,13 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Version of Kubernetes, such as v1.34.2
-    #[arg(short = 'k', long, alias = "k8s-version", value_name = "VERSION")]
+    #[arg(short = 'k', long, alias = "k8s-version", value_name = "VERSION", add = ArgValueCandidates::new(complete::versions))]
     kubernetes_version: Option<String>,
     #[command(flatten)]
     place: Place,
     /// Flavour of the control plane
-    #[arg(long, value_name = "FLAVOUR", help_heading = "Control plane")]
+    #[arg(long, value_name = "FLAVOUR", help_heading = "Control plane",
+          add = ArgValueCandidates::new(complete::control_plane_flavours))]
     flavour: Option<String>,
     /// Profile family of the control plane
     #[arg(long, value_name = "FAMILY", help_heading = "Control plane")]
@@ -81,16 +84,26 @@ impl ClusterArgs {
             None => Map::new(),
         };
         let given = spec.remove("name").and_then(|v| v.as_str().map(str::to_owned));
-        let Some(name) = self.name.clone().or(given).filter(|n| !n.trim().is_empty()) else {
-            return Err(Failure::Usage("the cluster needs a name".to_owned()));
-        };
+        let mut name = self.name.clone().or(given).filter(|n| !n.trim().is_empty());
         // Requests to the REST interface name the control plane so.
         if let Some(control_plane) = spec.remove("spec") {
             spec.entry("control_plane").or_insert(control_plane);
         }
         let mut spec = Value::Object(spec);
-        self.apply(app, &mut spec)?;
-        self.complete(&spec)?;
+        let catalog = validate::catalog(app);
+        self.apply(app, &mut spec, catalog.as_ref())?;
+        let missing = self.missing(&spec);
+        if app.is_interactive() && self.file.is_none() && (name.is_none() || !missing.is_empty()) {
+            dialog::complete(app, &mut name, &mut spec, catalog.as_ref())?;
+        } else if !missing.is_empty() {
+            return Err(Failure::Usage(format!(
+                "missing: {}; or give the whole specification with --file",
+                missing.join(", ")
+            )));
+        }
+        let Some(name) = name else {
+            return Err(Failure::Usage("the cluster needs a name".to_owned()));
+        };
         let text = json_for_cdata(&spec);
         validate::check(app, &text, None)?;
         if self.dry_run {
@@ -110,7 +123,7 @@ impl ClusterArgs {
     }
 
     /// Puts the options into the specification.
-    fn apply(&self, app: &mut App, spec: &mut Value) -> Result<(), Failure> {
+    fn apply(&self, app: &mut App, spec: &mut Value, catalog: Option<&Catalog>) -> Result<(), Failure> {
         if let Some(text) = &self.description {
             spec["description"] = json!(text);
         }
@@ -129,8 +142,6 @@ impl ClusterArgs {
                 *at(spec, path) = json!({"id": id});
             }
         }
-        let catalog = validate::catalog(app);
-        let catalog = catalog.as_ref();
         if let Some(family) = &self.family {
             *at(spec, "/control_plane/family") = json!(family);
         }
@@ -153,11 +164,8 @@ impl ClusterArgs {
         Ok(())
     }
 
-    /// Says what is missing by the names of the options, rather than by paths.
-    fn complete(&self, spec: &Value) -> Result<(), Failure> {
-        if self.file.is_some() {
-            return Ok(());
-        }
+    /// What is missing, by the names of the options rather than by paths.
+    fn missing(&self, spec: &Value) -> Vec<&'static str> {
         let needed = [
             ("/kubernetes_version", "--kubernetes-version"),
             ("/deployment/cluster", "--opennebula-cluster"),
@@ -165,23 +173,16 @@ impl ClusterArgs {
             ("/deployment/networks/private", "--private-network"),
             ("/control_plane/flavour", "--flavour"),
         ];
-        let missing: Vec<&str> = needed
-            .iter()
-            .filter(|(path, _)| spec.pointer(path).is_none())
-            .map(|(_, option)| *option)
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
+        if self.file.is_some() {
+            return Vec::new();
         }
-        Err(Failure::Usage(format!(
-            "missing: {}; or give the whole specification with --file",
-            missing.join(", ")
-        )))
+        let missing = needed.iter().filter(|(path, _)| spec.pointer(path).is_none());
+        missing.map(|(_, option)| *option).collect()
     }
 }
 
 /// The place in a JSON value, made if it is not there.
-fn at<'a>(value: &'a mut Value, path: &str) -> &'a mut Value {
+pub(super) fn at<'a>(value: &'a mut Value, path: &str) -> &'a mut Value {
     path.split('/').skip(1).fold(value, |value, key| {
         if !value.is_object() {
             *value = json!({});

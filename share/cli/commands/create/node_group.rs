@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use oneks_driver::Role;
 use serde_json::{Map, Value, json};
 
 use super::{family_of, inputs, pair, read_file, taint};
 use crate::app::App;
 use crate::commands::scale::set_input;
+use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select, validate};
@@ -20,13 +22,13 @@ pub struct GroupArgs {
     #[arg(value_name = "NAME")]
     name: Option<String>,
     /// The cluster, by id or name
-    #[arg(short, long, alias = "cluster-id", value_name = "CLUSTER")]
+    #[arg(short, long, alias = "cluster-id", value_name = "CLUSTER", add = ArgValueCandidates::new(complete::clusters))]
     cluster: String,
     /// Read the node group from a file, JSON or YAML; `-` is standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Flavour
-    #[arg(long, value_name = "FLAVOUR")]
+    #[arg(long, value_name = "FLAVOUR", add = ArgValueCandidates::new(complete::node_group_flavours))]
     flavour: Option<String>,
     /// Profile family
     #[arg(long, value_name = "FAMILY")]

@@ -1,11 +1,13 @@
 //! Where a cluster lives: options that name objects of OpenNebula by id or name.
 
 use clap::Args;
+use clap_complete::ArgValueCandidates;
 use opennebula::Client;
 use opennebula::calls::{PoolFilter, PoolRange};
 use serde_json::Value;
 
 use crate::app::App;
+use crate::complete;
 use crate::failure::Failure;
 
 /// The options.
@@ -15,13 +17,13 @@ pub struct Place {
     #[arg(long, alias = "cluster", value_name = "ID", help_heading = "Placement")]
     pub opennebula_cluster: Option<String>,
     /// Network of the API endpoint, by id or name
-    #[arg(long, value_name = "ID", help_heading = "Placement")]
+    #[arg(long, value_name = "ID", help_heading = "Placement", add = ArgValueCandidates::new(complete::networks))]
     pub public_network: Option<String>,
     /// Network of the nodes, by id or name
-    #[arg(long, value_name = "ID", help_heading = "Placement")]
+    #[arg(long, value_name = "ID", help_heading = "Placement", add = ArgValueCandidates::new(complete::networks))]
     pub private_network: Option<String>,
     /// Datastore with the images, by id or name
-    #[arg(long, alias = "datastore", value_name = "ID", help_heading = "Placement")]
+    #[arg(long, alias = "datastore", value_name = "ID", help_heading = "Placement", add = ArgValueCandidates::new(complete::datastores))]
     pub image_datastore: Option<String>,
 }
 
