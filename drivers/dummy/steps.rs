@@ -118,6 +118,7 @@ mod tests {
             },
             images: BTreeMap::new(),
             endpoint: None,
+            gateway: None,
             xmlrpc: String::new(),
         }
     }

@@ -22,7 +22,11 @@ pub fn load(folder: &Path) -> (Catalog, Vec<ProfileError>) {
                         files.insert(relative, text);
                     }
                     Ok(None) => {}
-                    Err(reason) => errors.push(ProfileError { file: relative, line: None, reason }),
+                    Err(reason) => errors.push(ProfileError {
+                        file: relative,
+                        line: None,
+                        reason,
+                    }),
                 }
             }
         }

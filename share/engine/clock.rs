@@ -8,7 +8,12 @@ pub const VARIABLE: &str = "ONEKS_NOW";
 
 /// Seconds since the epoch.
 pub fn now(environment: &Environment) -> u64 {
-    environment.var(VARIABLE).and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs())
-    })
+    environment
+        .var(VARIABLE)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs())
+        })
 }

@@ -64,14 +64,24 @@ impl Config {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text, path),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+            Err(source) => Err(ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 
     /// Reads the file's text.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let invalid = |line, reason: String| ConfigError::Invalid { path: path.to_owned(), line, reason };
-        if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
+        let invalid = |line, reason: String| ConfigError::Invalid {
+            path: path.to_owned(),
+            line,
+            reason,
+        };
+        if text
+            .lines()
+            .all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'))
+        {
             return Ok(Self::default());
         }
         let config: Self = serde_saphyr::from_str(text).map_err(|e| {
@@ -80,10 +90,16 @@ impl Config {
             invalid(line, text.lines().next().unwrap_or_default().to_owned())
         })?;
         if config.session_seconds < 30 {
-            return Err(invalid(line_of(text, "session_seconds"), "session_seconds must be at least 30".to_owned()));
+            return Err(invalid(
+                line_of(text, "session_seconds"),
+                "session_seconds must be at least 30".to_owned(),
+            ));
         }
         if config.driver_timeout == 0 {
-            return Err(invalid(line_of(text, "driver_timeout"), "driver_timeout must be at least 1".to_owned()));
+            return Err(invalid(
+                line_of(text, "driver_timeout"),
+                "driver_timeout must be at least 1".to_owned(),
+            ));
         }
         Ok(config)
     }
@@ -107,7 +123,10 @@ mod tests {
         assert_eq!(parse(""), Ok(Config::default()));
         assert_eq!(parse("# only words\n"), Ok(Config::default()));
         let config = parse("log_level: debug\nsession_seconds: 60\n").unwrap();
-        assert_eq!((config.log_level, config.session_seconds), (log::LevelFilter::Debug, 60));
+        assert_eq!(
+            (config.log_level, config.session_seconds),
+            (log::LevelFilter::Debug, 60)
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use oneks_core::names::CommandToken;
 use oneks_core::observed as seen;
 use oneks_driver::{Output, VmCondition};
-use opennebula::objects::{GuestExec, GuestExecStatus, LcmState, Tag, Vm, VmState, VmTemplate, Vnet, Vrouter};
+use opennebula::objects::{
+    GuestExec, GuestExecStatus, LcmState, Tag, Vm, VmState, VmTemplate, Vnet, Vrouter,
+};
 use opennebula::template::Template;
 
 /// Most bytes of a guest command's output that are looked at. The hypervisor's agent can't deliver more in one report.
@@ -17,7 +19,10 @@ const REPORT_PREFIX: &str = "ONEKS_";
 /// A virtual machine. `private` is the cluster's private network, where it is known.
 pub fn vm(vm: &Vm, private: Option<u32>) -> seen::Vm {
     let nics = vm.nics();
-    let nic = nics.iter().find(|n| private.is_some() && n.network_id == private).or(nics.first());
+    let nic = nics
+        .iter()
+        .find(|n| private.is_some() && n.network_id == private)
+        .or(nics.first());
     let active = vm.state == VmState::Active;
     seen::Vm {
         id: vm.id,
@@ -81,7 +86,11 @@ pub fn condition(state: VmState, lcm: LcmState) -> VmCondition {
 }
 
 fn tag(tag: Tag) -> seen::Tag {
-    seen::Tag { cluster: tag.cluster_id, group: tag.group_id, kind: seen::Kind::parse(&tag.kind) }
+    seen::Tag {
+        cluster: tag.cluster_id,
+        group: tag.group_id,
+        kind: seen::Kind::parse(&tag.kind),
+    }
 }
 
 fn reports(template: &Template) -> BTreeMap<String, String> {
@@ -104,7 +113,11 @@ fn command(exec: GuestExec) -> seen::GuestCommand {
         stdout: text(&exec.stdout),
         stderr: text(&exec.stderr),
     });
-    seen::GuestCommand { token: CommandToken::of_command(&exec.command), progress, output }
+    seen::GuestCommand {
+        token: CommandToken::of_command(&exec.command),
+        progress,
+        output,
+    }
 }
 
 /// A virtual router.
@@ -114,7 +127,13 @@ pub fn router(router: &Vrouter) -> seen::Router {
         .into_iter()
         .filter_map(|nic| Some((nic.network_id?, nic.vrouter_ip?.to_string())))
         .collect();
-    seen::Router { id: router.id, uid: router.uid, name: router.name.clone(), vms: router.vms.clone(), addresses }
+    seen::Router {
+        id: router.id,
+        uid: router.uid,
+        name: router.name.clone(),
+        vms: router.vms.clone(),
+        addresses,
+    }
 }
 
 /// A VM template.
@@ -124,7 +143,10 @@ pub fn template(template: &VmTemplate) -> seen::Template {
         uid: template.uid,
         name: template.name.clone(),
         tag: template.oneks_tag().map(tag),
-        fingerprint: template.template.get(oneks_core::plan::FINGERPRINT_ATTRIBUTE).map(str::to_owned),
+        fingerprint: template
+            .template
+            .get(oneks_core::plan::FINGERPRINT_ATTRIBUTE)
+            .map(str::to_owned),
     }
 }
 
@@ -137,7 +159,12 @@ pub fn reservation(network: &Vnet) -> seen::Reservation {
         .filter(|lease| lease.vm.is_none() && lease.vnet.is_none() && lease.vrouter.is_none())
         .filter_map(|lease| lease.ip.map(|ip| ip.to_string()))
         .collect();
-    seen::Reservation { id: network.id, uid: network.uid, name: network.name.clone(), held }
+    seen::Reservation {
+        id: network.id,
+        uid: network.uid,
+        name: network.name.clone(),
+        held,
+    }
 }
 
 #[cfg(test)]
@@ -148,7 +175,12 @@ mod tests {
     fn every_state_means_something_and_failures_are_failures() {
         for &lcm in LcmState::ALL {
             let got = condition(VmState::Active, lcm);
-            assert_eq!(got == VmCondition::Failed, lcm.as_str().ends_with("FAILURE"), "{}", lcm.as_str());
+            assert_eq!(
+                got == VmCondition::Failed,
+                lcm.as_str().ends_with("FAILURE"),
+                "{}",
+                lcm.as_str()
+            );
         }
         for (state, lcm, expected) in [
             (VmState::Pending, LcmState::LcmInit, VmCondition::Starting),
@@ -160,7 +192,13 @@ mod tests {
             (VmState::Poweroff, LcmState::LcmInit, VmCondition::Down),
             (VmState::Done, LcmState::LcmInit, VmCondition::Ending),
         ] {
-            assert_eq!(condition(state, lcm), expected, "{} {}", state.as_str(), lcm.as_str());
+            assert_eq!(
+                condition(state, lcm),
+                expected,
+                "{} {}",
+                state.as_str(),
+                lcm.as_str()
+            );
         }
     }
 }

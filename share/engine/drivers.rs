@@ -34,7 +34,10 @@ pub struct Executables {
 impl Executables {
     /// The drivers in a folder.
     pub fn new(folder: impl Into<PathBuf>, timeout: Duration) -> Self {
-        Self { folder: folder.into(), timeout }
+        Self {
+            folder: folder.into(),
+            timeout,
+        }
     }
 
     fn names(&self) -> String {
@@ -45,7 +48,11 @@ impl Executables {
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort();
-        if names.is_empty() { "none is installed".to_owned() } else { format!("installed are {}", names.join(", ")) }
+        if names.is_empty() {
+            "none is installed".to_owned()
+        } else {
+            format!("installed are {}", names.join(", "))
+        }
     }
 
     fn run(&self, driver: &str, request: &[u8]) -> Result<Vec<u8>, String> {
@@ -92,7 +99,10 @@ impl Executables {
             let log = String::from_utf8_lossy(&log);
             let log = log.lines().last().unwrap_or_default();
             match (answer, status) {
-                (Err(_), _) => Err(format!("driver {driver} gave no answer within {} s", self.timeout.as_secs())),
+                (Err(_), _) => Err(format!(
+                    "driver {driver} gave no answer within {} s",
+                    self.timeout.as_secs()
+                )),
                 (Ok(Ok(bytes)), Ok(status)) if status.success() => Ok(bytes),
                 (Ok(_), Ok(status)) => Err(format!("driver {driver} ended with {status}: {log}")),
                 (Ok(_), Err(e)) => Err(format!("driver {driver}: {e}")),
@@ -106,15 +116,25 @@ impl Drivers for Executables {
         let broken = |message: String| DriverError::retry(reason::DRIVER_FAILED, message);
         // A SPEC names the driver, and a driver is a program: the name must not lead out of the folder.
         let plain = !driver.is_empty()
-            && driver.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
+            && driver
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'));
         if !plain {
-            return Err(broken(format!("{driver:?} is not the name of a driver; {}", self.names())));
+            return Err(broken(format!(
+                "{driver:?} is not the name of a driver; {}",
+                self.names()
+            )));
         }
-        let request = Request { protocol: PROTOCOL, action: action.clone() };
+        let request = Request {
+            protocol: PROTOCOL,
+            action: action.clone(),
+        };
         let request = serde_json::to_vec(&request).map_err(|e| broken(e.to_string()))?;
         let bytes = self.run(driver, &request).map_err(broken)?;
         if bytes.len() as u64 > MAX_REPLY {
-            return Err(broken(format!("driver {driver} answered more than {MAX_REPLY} bytes")));
+            return Err(broken(format!(
+                "driver {driver} answered more than {MAX_REPLY} bytes"
+            )));
         }
         read_reply(driver, &bytes)
     }
@@ -123,15 +143,23 @@ impl Drivers for Executables {
 /// Takes a driver's reply apart.
 pub fn read_reply(driver: &str, bytes: &[u8]) -> Result<Value, DriverError> {
     let broken = |message: String| DriverError::retry(reason::DRIVER_FAILED, message);
-    let reply: Reply = serde_json::from_slice(bytes)
-        .map_err(|e| broken(format!("the reply of driver {driver} is not one of the protocol: {e}")))?;
+    let reply: Reply = serde_json::from_slice(bytes).map_err(|e| {
+        broken(format!(
+            "the reply of driver {driver} is not one of the protocol: {e}"
+        ))
+    })?;
     if reply.protocol != PROTOCOL {
-        return Err(broken(format!("driver {driver} speaks protocol {}, not {PROTOCOL}", reply.protocol)));
+        return Err(broken(format!(
+            "driver {driver} speaks protocol {}, not {PROTOCOL}",
+            reply.protocol
+        )));
     }
     match (reply.ok, reply.error) {
         (Some(ok), None) => Ok(ok),
         (None, Some(error)) => Err(error),
-        _ => Err(broken(format!("the reply of driver {driver} has neither ok nor error, or both"))),
+        _ => Err(broken(format!(
+            "the reply of driver {driver} has neither ok nor error, or both"
+        ))),
     }
 }
 
@@ -181,6 +209,12 @@ mod tests {
         for name in ["", "../x", "x/x", "/bin/sh", "."] {
             assert!(drivers.ask(name, &Action::Info).is_err(), "{name}");
         }
-        assert!(drivers.ask("other", &Action::Info).unwrap_err().message.contains("installed are x"));
+        assert!(
+            drivers
+                .ask("other", &Action::Info)
+                .unwrap_err()
+                .message
+                .contains("installed are x")
+        );
     }
 }

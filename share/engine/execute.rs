@@ -48,14 +48,25 @@ impl Executor<'_> {
                 let token = self.service.credential(self.cluster, *serial);
                 client.user_login(&self.owner.name, Some(&token), TokenLifetime::Revoked, None)?;
             }
-            Action::CreateTemplate { name, text } => return client.template_allocate(&named(name, text)).map(Some),
-            Action::UpdateTemplate { id, text, .. } => client.template_update(*id, text, UpdateMode::Replace)?,
+            Action::CreateTemplate { name, text } => {
+                return client.template_allocate(&named(name, text)).map(Some);
+            }
+            Action::UpdateTemplate { id, text, .. } => {
+                client.template_update(*id, text, UpdateMode::Replace)?
+            }
             Action::DeleteTemplate { id, .. } => client.template_delete(*id, false)?,
             Action::AllocateVm { vm } => return client.vm_allocate(&self.vm_text(vm), false).map(Some),
             Action::TerminateVm { id, .. } => client.vm_action(VmAction::TerminateHard, *id)?,
             Action::DeleteVm { id, .. } => client.vm_recover(*id, RecoverOperation::Delete)?,
-            Action::AllocateRouter { name, text } => return client.vrouter_allocate(&named(name, text)).map(Some),
-            Action::InstantiateRouter { id, template, replicas, .. } => {
+            Action::AllocateRouter { name, text } => {
+                return client.vrouter_allocate(&named(name, text)).map(Some);
+            }
+            Action::InstantiateRouter {
+                id,
+                template,
+                replicas,
+                ..
+            } => {
                 client.vrouter_instantiate(*id, *replicas, Some(*template), "", false, "")?;
             }
             Action::DeleteRouter { id, .. } => client.vrouter_delete(*id)?,
@@ -63,7 +74,9 @@ impl Executor<'_> {
                 client.vn_release(*network, &format!("LEASES=[IP=\"{address}\"]"))?;
             }
             Action::DeleteReservation { id, .. } => client.vn_delete(*id)?,
-            Action::Exec { vm, command, script } => client.vm_exec(*vm, command, self.fill(script).as_bytes())?,
+            Action::Exec { vm, command, script } => {
+                client.vm_exec(*vm, command, self.fill(script).as_bytes())?
+            }
             Action::CancelExec { vm } => client.vm_cancelexec(*vm)?,
             Action::StoreKubeconfig { .. } => {}
             Action::DeleteDocument => self.service.admin.document_delete(self.cluster)?,
@@ -133,7 +146,10 @@ pub fn status_text(status: &oneks_core::Status, kubeconfig: Option<&str>, forget
     add("STATUS", &status.to_json());
     add("STATE", status.state.as_str());
     if let Some(endpoint) = &status.endpoint {
-        add("ENDPOINT", &format!("https://{}:{}", endpoint.host, endpoint.port));
+        add(
+            "ENDPOINT",
+            &format!("https://{}:{}", endpoint.host, endpoint.port),
+        );
     }
     if let Some(kubeconfig) = kubeconfig {
         add("KUBECONFIG", &STANDARD.encode(kubeconfig));

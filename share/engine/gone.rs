@@ -28,7 +28,10 @@ const MAX_ROUNDS: u32 = 50;
 /// # Errors
 /// OpenNebula can't be reached or read.
 pub fn clean(service: &Service, id: u32, hints: &Hints, now: u64) -> Result<(), PassError> {
-    let fail = |source: Error| PassError::Call { what: format!("cluster {id}: clean up"), source };
+    let fail = |source: Error| PassError::Call {
+        what: format!("cluster {id}: clean up"),
+        source,
+    };
     let owners = owners(service, id, hints).map_err(fail)?;
     for (owner, serial) in owners {
         let left = remove(service, id, &owner, serial, now).map_err(fail)?;
@@ -45,7 +48,10 @@ fn owners(service: &Service, id: u32, hints: &Hints) -> Result<Vec<(Owner, u32)>
     if let Some(deleted) = &hints.deleted {
         let status = Status::parse(deleted.status.as_deref(), id).ok();
         let serial = status.and_then(|s| s.credential).map_or(1, |c| c.serial);
-        let owner = Owner { uid: deleted.uid, name: deleted.uname.clone() };
+        let owner = Owner {
+            uid: deleted.uid,
+            name: deleted.uname.clone(),
+        };
         found.insert(owner.uid, (owner, serial));
         return Ok(found.into_values().collect());
     }
@@ -59,19 +65,33 @@ fn owners(service: &Service, id: u32, hints: &Hints) -> Result<Vec<(Owner, u32)>
     let names = Names::new(id);
     let ours = |vm: &&Vm| vm.oneks_tag().is_some_and(|t| t.cluster_id == id) && names.owns(&vm.name);
     for vm in vms.items.iter().filter(ours) {
-        found.entry(vm.uid).or_insert_with(|| (Owner { uid: vm.uid, name: vm.uname.clone() }, 1));
+        found.entry(vm.uid).or_insert_with(|| {
+            (
+                Owner {
+                    uid: vm.uid,
+                    name: vm.uname.clone(),
+                },
+                1,
+            )
+        });
     }
     if hints.vms.is_empty() {
         let range = PoolRange::default();
         for template in admin.templatepool_info(PoolFilter::All, range)?.items {
             if names.owns(&template.name) && template.oneks_tag().is_some_and(|t| t.cluster_id == id) {
-                let owner = Owner { uid: template.uid, name: template.uname.clone() };
+                let owner = Owner {
+                    uid: template.uid,
+                    name: template.uname.clone(),
+                };
                 found.entry(template.uid).or_insert((owner, 1));
             }
         }
         for router in admin.vrouterpool_info(PoolFilter::All, range)?.items {
             if router.name == names.router() || router.name == names.load_balancer() {
-                let owner = Owner { uid: router.uid, name: router.uname.clone() };
+                let owner = Owner {
+                    uid: router.uid,
+                    name: router.uname.clone(),
+                };
                 found.entry(router.uid).or_insert((owner, 1));
             }
         }
@@ -82,13 +102,33 @@ fn owners(service: &Service, id: u32, hints: &Hints) -> Result<Vec<(Owner, u32)>
 /// Removes what one owner has. Returns what is still waited for.
 fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> Result<Option<String>, Error> {
     let client = service.owner(owner, now);
-    let observer = Observer { service, cluster: id, owner, client: client.clone(), spec: None, serial };
-    let executor = Executor { service, cluster: id, owner, client: &client, serial };
-    let part = Teardown { cluster: id, owner: owner.uid, force: false, credential: Some(serial) };
+    let observer = Observer {
+        service,
+        cluster: id,
+        owner,
+        client: client.clone(),
+        spec: None,
+        serial,
+    };
+    let executor = Executor {
+        service,
+        cluster: id,
+        owner,
+        client: &client,
+        serial,
+    };
+    let part = Teardown {
+        cluster: id,
+        owner: owner.uid,
+        force: false,
+        credential: Some(serial),
+    };
     let mut observed = Observed::default();
     for _ in 0..MAX_ROUNDS {
         let (mut needs, mut actions) = (Vec::new(), Vec::new());
-        let Some(step) = teardown(&part, &observed, &mut needs, &mut actions) else { return Ok(None) };
+        let Some(step) = teardown(&part, &observed, &mut needs, &mut actions) else {
+            return Ok(None);
+        };
         if !needs.is_empty() {
             for need in &needs {
                 observer.look(&mut observed, need)?;

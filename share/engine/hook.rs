@@ -93,7 +93,9 @@ fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<
 pub fn event(service: &Service, kind: Kind, input: impl io::Read, now: u64) -> anyhow::Result<()> {
     match event::read(kind, input) {
         Verdict::Drop(_) => Ok(()),
-        Verdict::Look { clusters, hints } => clusters.iter().try_for_each(|id| handle(service, *id, &hints, now)),
+        Verdict::Look { clusters, hints } => clusters
+            .iter()
+            .try_for_each(|id| handle(service, *id, &hints, now)),
         Verdict::LookVm { vm } => match resolve(service, &Hints::vm(vm))? {
             Some(cluster) => handle(service, cluster, &Hints::vm(vm), now),
             None => Ok(()),

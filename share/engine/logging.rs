@@ -19,7 +19,13 @@ pub fn start(level: LevelFilter, file: &Path, hook: &'static str) {
             let text = record.args().to_string();
             // One record, one line, whatever an error message brings along.
             let text = text.replace(['\n', '\r'], " ");
-            writeln!(out, "{} [{}][{}] {text}", out.timestamp_seconds(), hook, letter(record.level()))
+            writeln!(
+                out,
+                "{} [{}][{}] {text}",
+                out.timestamp_seconds(),
+                hook,
+                letter(record.level())
+            )
         })
         .target(env_logger::Target::Pipe(Box::new(target)))
         .try_init();

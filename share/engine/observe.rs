@@ -40,7 +40,11 @@ impl Observer<'_> {
         let ids: Vec<u32> = ids.iter().copied().collect();
         let pool = self.client.vmpool_infoset(&ids, true)?;
         self.tell_broken("VM", &pool.broken);
-        observed.vms = pool.items.iter().map(|vm| convert::vm(vm, self.private())).collect();
+        observed.vms = pool
+            .items
+            .iter()
+            .map(|vm| convert::vm(vm, self.private()))
+            .collect();
         observed.looked_for = ids.into_iter().collect();
         Ok(())
     }
@@ -50,9 +54,15 @@ impl Observer<'_> {
         let all = PoolRange::default();
         match need {
             Need::AllVms => {
-                let pool = self.client.vmpool_infoextended(PoolFilter::Mine, all, VmStateFilter::NotDone)?;
+                let pool = self
+                    .client
+                    .vmpool_infoextended(PoolFilter::Mine, all, VmStateFilter::NotDone)?;
                 self.tell_broken("VM", &pool.broken);
-                observed.vms = pool.items.iter().map(|vm| convert::vm(vm, self.private())).collect();
+                observed.vms = pool
+                    .items
+                    .iter()
+                    .map(|vm| convert::vm(vm, self.private()))
+                    .collect();
                 observed.all_vms = true;
             }
             Need::Routers => {
@@ -78,7 +88,11 @@ impl Observer<'_> {
             Need::Driver { driver, action } => {
                 let answer = self.service.drivers.ask(driver, action);
                 if let Err(error) = &answer {
-                    log::info!("cluster {}: driver {driver}, {}: {error}", self.cluster, action.name());
+                    log::info!(
+                        "cluster {}: driver {driver}, {}: {error}",
+                        self.cluster,
+                        action.name()
+                    );
                 }
                 observed.answers.push(((**action).clone(), answer));
             }
@@ -93,7 +107,10 @@ impl Observer<'_> {
     fn tell_broken(&self, what: &str, broken: &[(Option<u32>, String)]) {
         for (id, reason) in broken {
             let id = id.map_or_else(|| "of unknown id".to_owned(), |id| id.to_string());
-            log::warn!("cluster {}: {what} {id} can't be read and is passed over: {reason}", self.cluster);
+            log::warn!(
+                "cluster {}: {what} {id} can't be read and is passed over: {reason}",
+                self.cluster
+            );
         }
     }
 
@@ -101,7 +118,11 @@ impl Observer<'_> {
         let names = Names::new(self.cluster).reservations();
         let pool = self.client.vnpool_info(PoolFilter::Mine, PoolRange::default())?;
         let mut found = Vec::new();
-        for network in pool.items.iter().filter(|n| names.contains(&n.name) && n.parent_network_id.is_some()) {
+        for network in pool
+            .items
+            .iter()
+            .filter(|n| names.contains(&n.name) && n.parent_network_id.is_some())
+        {
             // The pool leaves out the leases.
             match self.client.vn_info(network.id, false) {
                 Ok(network) => found.push(convert::reservation(&network)),
@@ -126,7 +147,9 @@ impl Observer<'_> {
     /// The preflight's picture. What an ordinary user may not even read is read as oneadmin, ids only: that the owner
     /// can't read it is no reason to refuse.
     fn cloud(&self) -> Result<Cloud, Error> {
-        let Some(spec) = self.spec else { return Ok(Cloud::default()) };
+        let Some(spec) = self.spec else {
+            return Ok(Cloud::default());
+        };
         let cluster = match self.service.admin.cluster_info(spec.deployment.cluster.id, false) {
             Ok(cluster) => Some(CloudCluster {
                 hosts: cluster.hosts.into_iter().collect(),
@@ -154,13 +177,23 @@ impl Observer<'_> {
             // oneadmin and the members of its group may do everything, without a rule.
             user.id == 0
                 || user.groups.contains(&0)
-                || rules.items.iter().any(|rule| rule.grants(user.id, &user.groups, *resource, Right::Create, 0))
+                || rules
+                    .items
+                    .iter()
+                    .any(|rule| rule.grants(user.id, &user.groups, *resource, Right::Create, 0))
         })
         .map(|(name, _)| name.to_owned())
         .collect();
         Ok(Cloud {
             cluster,
-            networks: networks.items.iter().map(|n| CloudNetwork { id: n.id, name: n.name.clone() }).collect(),
+            networks: networks
+                .items
+                .iter()
+                .map(|n| CloudNetwork {
+                    id: n.id,
+                    name: n.name.clone(),
+                })
+                .collect(),
             images: images
                 .iter()
                 .map(|image| CloudImage {

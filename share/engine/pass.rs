@@ -42,7 +42,10 @@ pub enum PassError {
 }
 
 fn during(what: impl Into<String>) -> impl FnOnce(Error) -> PassError {
-    move |source| PassError::Call { what: what.into(), source }
+    move |source| PassError::Call {
+        what: what.into(),
+        source,
+    }
 }
 
 /// How deep to look.
@@ -88,7 +91,13 @@ pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -
             status
         }
     };
-    let work = Work { service, document: &document, hints, depth, now };
+    let work = Work {
+        service,
+        document: &document,
+        hints,
+        depth,
+        now,
+    };
     work.run(&previous, forget_kubeconfig)
 }
 
@@ -103,7 +112,10 @@ struct Work<'a> {
 impl Work<'_> {
     fn run(&self, previous: &Status, forget_kubeconfig: bool) -> Result<(), PassError> {
         let (document, id, now) = (self.document, self.document.id, self.now);
-        let owner = Owner { uid: document.uid, name: document.uname.clone() };
+        let owner = Owner {
+            uid: document.uid,
+            name: document.uname.clone(),
+        };
         let desired = Desired {
             document: id,
             name: &document.name,
@@ -112,7 +124,10 @@ impl Work<'_> {
             recover: document.template.get("RECOVER"),
             delete: document.template.get("DELETE"),
         };
-        let spec = desired.spec.and_then(|text| Spec::parse(text).ok()).or_else(|| previous.accepted.clone());
+        let spec = desired
+            .spec
+            .and_then(|text| Spec::parse(text).ok())
+            .or_else(|| previous.accepted.clone());
         let serial = previous.credential.as_ref().map_or(1, |c| c.serial);
         let client = self.service.owner(&owner, now);
         let observer = Observer {
@@ -130,7 +145,11 @@ impl Work<'_> {
             return self.could_not_look(previous, &error);
         }
         for _ in 0..MAX_ROUNDS {
-            let Plan { status: next, needs, actions } = plan(&desired, &status, &observed, now);
+            let Plan {
+                status: next,
+                needs,
+                actions,
+            } = plan(&desired, &status, &observed, now);
             if !needs.is_empty() {
                 for need in &needs {
                     if let Err(error) = observer.look(&mut observed, need) {
@@ -144,7 +163,13 @@ impl Work<'_> {
                 return self.write(previous, &mut status, kubeconfig.as_deref(), forget_kubeconfig);
             }
             let serial = status.credential.as_ref().map_or(serial, |c| c.serial);
-            let executor = Executor { service: self.service, cluster: id, owner: &owner, client: &client, serial };
+            let executor = Executor {
+                service: self.service,
+                cluster: id,
+                owner: &owner,
+                client: &client,
+                serial,
+            };
             for action in actions {
                 if let Action::StoreKubeconfig { text } = &action {
                     kubeconfig = Some(text.expose().to_owned());
@@ -160,7 +185,12 @@ impl Work<'_> {
         Err(PassError::Endless(id))
     }
 
-    fn first_look(&self, observer: &Observer<'_>, previous: &Status, observed: &mut Observed) -> Result<(), Error> {
+    fn first_look(
+        &self,
+        observer: &Observer<'_>,
+        previous: &Status,
+        observed: &mut Observed,
+    ) -> Result<(), Error> {
         if self.depth == Depth::All && previous.accepted.is_some() {
             return observer.look(observed, &oneks_core::Need::AllVms);
         }
@@ -174,15 +204,25 @@ impl Work<'_> {
         let id = self.document.id;
         if error.is_authorization() || error.is_authentication() {
             let why = failure(error);
-            log::warn!("cluster {id}: the owner {} may not look: {}", self.document.uname, why.message);
+            log::warn!(
+                "cluster {id}: the owner {} may not look: {}",
+                self.document.uname,
+                why.message
+            );
             let mut next = status.clone();
-            let message = format!("could not look at the cluster's objects as {}: {}", self.document.uname, why.message);
+            let message = format!(
+                "could not look at the cluster's objects as {}: {}",
+                self.document.uname, why.message
+            );
             next.set_condition(self.now, "Observed", Truth::False, why.kind.reason(), message);
             return self.write(status, &mut next, None, false);
         }
         Err(PassError::Call {
             what: format!("cluster {id}: look"),
-            source: Error::Reply { method: String::new(), what: error.to_string() },
+            source: Error::Reply {
+                method: String::new(),
+                what: error.to_string(),
+            },
         })
     }
 
@@ -199,7 +239,14 @@ impl Work<'_> {
         }
         status.rev = previous.rev.saturating_add(1);
         let text = status_text(status, kubeconfig, forget_kubeconfig);
-        for entry in status.history.iter().rev().take_while(|e| !previous.history.contains(e)).collect::<Vec<_>>().iter().rev()
+        for entry in status
+            .history
+            .iter()
+            .rev()
+            .take_while(|e| !previous.history.contains(e))
+            .collect::<Vec<_>>()
+            .iter()
+            .rev()
         {
             log::info!("cluster {id}: {}", entry.text);
         }
@@ -230,11 +277,19 @@ fn write_schema(service: &Service, document: &Document, schema: u64) -> Result<(
     let id = document.id;
     log::warn!("cluster {id}: STATUS has schema {schema}; a later version of this software wrote it");
     let text = document.template.get("STATUS").unwrap_or_default();
-    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(text) else { return Ok(()) };
-    let Some(conditions) = value.get_mut("conditions").and_then(serde_json::Value::as_array_mut) else {
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(text) else {
         return Ok(());
     };
-    if conditions.iter().any(|c| c.get("type").is_some_and(|t| t == "UnknownSchema")) {
+    let Some(conditions) = value
+        .get_mut("conditions")
+        .and_then(serde_json::Value::as_array_mut)
+    else {
+        return Ok(());
+    };
+    if conditions
+        .iter()
+        .any(|c| c.get("type").is_some_and(|t| t == "UnknownSchema"))
+    {
         return Ok(());
     }
     conditions.push(serde_json::json!({
@@ -246,7 +301,9 @@ fn write_schema(service: &Service, document: &Document, schema: u64) -> Result<(
     }));
     let mut template = opennebula::template::Template::new();
     template.set("STATUS", opennebula::template::json_for_cdata(&value));
-    let Ok(text) = template.to_xml("TEMPLATE") else { return Ok(()) };
+    let Ok(text) = template.to_xml("TEMPLATE") else {
+        return Ok(());
+    };
     let result = service.admin.document_update(id, &text, UpdateMode::Merge);
     result.map_err(during(format!("cluster {id}: write STATUS")))
 }

@@ -42,11 +42,17 @@ impl Service {
     /// A file that is missing or can't be understood, by name.
     pub fn open(environment: &Environment, layout: &Layout) -> anyhow::Result<Self> {
         let config = Config::load(&layout.config)?;
-        let endpoint =
-            if config.one_xmlrpc.is_empty() { environment.endpoint()? } else { config.one_xmlrpc.clone() };
+        let endpoint = if config.one_xmlrpc.is_empty() {
+            environment.endpoint()?
+        } else {
+            config.one_xmlrpc.clone()
+        };
         let session = environment.session()?;
         let path = (!config.server_auth.as_os_str().is_empty()).then_some(config.server_auth.as_path());
-        let path = path.map_or_else(|| environment.var_lib().join(".one/oneks_auth"), std::path::Path::to_owned);
+        let path = path.map_or_else(
+            || environment.var_lib().join(".one/oneks_auth"),
+            std::path::Path::to_owned,
+        );
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("the server credential {} can't be read", path.display()))?;
         let transport = Arc::new(HttpTransport::new(&endpoint)?);
@@ -90,7 +96,8 @@ impl Service {
             .map_or(now, |d| d.as_secs())
             .max(now);
         let expiry = clock.saturating_add(self.config.session_seconds);
-        self.admin.with_session(self.server.session_for(&owner.name, None, expiry))
+        self.admin
+            .with_session(self.server.session_for(&owner.name, None, expiry))
     }
 
     /// The cluster's own credential with this number: always the same text, so that making it twice makes one, and
@@ -102,6 +109,12 @@ impl Service {
             return Secret::new(String::new());
         };
         mac.update(label.as_bytes());
-        Secret::new(mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect::<String>())
+        Secret::new(
+            mac.finalize()
+                .into_bytes()
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect::<String>(),
+        )
     }
 }

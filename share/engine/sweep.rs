@@ -44,23 +44,41 @@ pub struct Report {
 /// # Errors
 /// The documents can't be read, or the gate's files fail. What goes wrong with one cluster is in the report.
 pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
-    let fail = |source: Error| PassError::Call { what: "sweep: read the clusters".to_owned(), source };
+    let fail = |source: Error| PassError::Call {
+        what: "sweep: read the clusters".to_owned(),
+        source,
+    };
     let kind = names::DOCUMENT_TYPE;
-    let pool = service.admin.documentpool_info(PoolFilter::All, PoolRange::default(), kind).map_err(fail)?;
+    let pool = service
+        .admin
+        .documentpool_info(PoolFilter::All, PoolRange::default(), kind)
+        .map_err(fail)?;
     for (id, reason) in &pool.broken {
         let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
         log::warn!("document {id} can't be read and is passed over: {reason}");
     }
-    let mut due: BTreeSet<u32> = pool.items.iter().filter(|d| is_due(d, now)).map(|d| d.id).collect();
+    let mut due: BTreeSet<u32> = pool
+        .items
+        .iter()
+        .filter(|d| is_due(d, now))
+        .map(|d| d.id)
+        .collect();
     due.extend(service.gate.pending()?);
     let there: BTreeSet<u32> = pool.items.iter().map(|d| d.id).collect();
     let broken: BTreeSet<u32> = pool.broken.iter().filter_map(|(id, _)| *id).collect();
     // A cluster that was worked on here and has no document any more: its delete event may have been lost.
-    let gone: Vec<u32> =
-        service.gate.known()?.into_iter().filter(|id| !there.contains(id) && !broken.contains(id)).collect();
+    let gone: Vec<u32> = service
+        .gate
+        .known()?
+        .into_iter()
+        .filter(|id| !there.contains(id) && !broken.contains(id))
+        .collect();
     let compare = Comparison::of(service);
     let comparing = !there.is_empty() && compare.is_due(now);
-    let mut report = Report { clusters: there.len(), ..Report::default() };
+    let mut report = Report {
+        clusters: there.len(),
+        ..Report::default()
+    };
     if due.is_empty() && gone.is_empty() && !comparing {
         return Ok(report);
     }
@@ -92,7 +110,9 @@ pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
 
 fn look(service: &Service, id: u32, now: u64, report: &mut Report) -> Result<(), PassError> {
     service.gate.mark(id, &Hints::none())?;
-    let result = service.gate.run(id, MAX_PASSES, |hints| pass(service, id, hints, Depth::All, now));
+    let result = service
+        .gate
+        .run(id, MAX_PASSES, |hints| pass(service, id, hints, Depth::All, now));
     match result {
         Ok(_) => Ok(()),
         Err(PassError::Gate(e)) => Err(PassError::Gate(e)),
@@ -107,23 +127,31 @@ fn look(service: &Service, id: u32, now: u64, report: &mut Report) -> Result<(),
 /// Does the document itself show that a look is due?
 fn is_due(document: &Document, now: u64) -> bool {
     let template = &document.template;
-    let Ok(status) = Status::parse(template.get("STATUS"), document.id) else { return true };
+    let Ok(status) = Status::parse(template.get("STATUS"), document.id) else {
+        return true;
+    };
     let spec_known = match template.get("SPEC").map(oneks_core::Spec::parse) {
         Some(Ok(spec)) => status.accepted.as_ref() == Some(&spec),
         _ => false,
     };
     let refused = status.refused.as_ref();
     let text = template.get("SPEC").unwrap_or_default();
-    let waits = refused.is_some_and(|r| r.again > now && r.fingerprint == oneks_core::fingerprint::of_text(text));
-    let recover = template.get("RECOVER").is_some_and(|t| status.recovered.as_deref() != Some(t.trim()));
+    let waits =
+        refused.is_some_and(|r| r.again > now && r.fingerprint == oneks_core::fingerprint::of_text(text));
+    let recover = template
+        .get("RECOVER")
+        .is_some_and(|t| status.recovered.as_deref() != Some(t.trim()));
     let delete = template
         .get("DELETE")
         .is_some_and(|d| matches!(d.trim().to_ascii_uppercase().as_str(), "YES" | "FORCE"));
     let protected = status.condition("DeletionProtected").is_some();
     let retry = status.retry.as_ref().is_some_and(|r| r.not_before <= now);
-    let working = status.groups().any(|g| g.state.is_working() || g.state == oneks_core::state::GroupState::Warning)
+    let working = status
+        .groups()
+        .any(|g| g.state.is_working() || g.state == oneks_core::state::GroupState::Warning)
         || status.guest_exec.is_some()
-        || !matches!(status.state, ClusterState::Running | ClusterState::Pending) && !is_failure(status.state);
+        || !matches!(status.state, ClusterState::Running | ClusterState::Pending)
+            && !is_failure(status.state);
     !(spec_known || waits) || recover || delete && !protected || retry || working
 }
 
@@ -133,7 +161,10 @@ fn is_failure(state: ClusterState) -> bool {
 
 /// The clusters whose noted VMs are not those that there are.
 fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, Error> {
-    let pool = service.admin.vmpool_infoextended(PoolFilter::All, PoolRange::default(), VmStateFilter::NotDone)?;
+    let pool =
+        service
+            .admin
+            .vmpool_infoextended(PoolFilter::All, PoolRange::default(), VmStateFilter::NotDone)?;
     let mut there: BTreeMap<u32, BTreeMap<u32, VmCondition>> = BTreeMap::new();
     for vm in &pool.items {
         if let Some(tag) = vm.oneks_tag()
@@ -145,10 +176,16 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
     }
     let mut changed = BTreeSet::new();
     for document in documents {
-        let Ok(status) = Status::parse(document.template.get("STATUS"), document.id) else { continue };
+        let Ok(status) = Status::parse(document.template.get("STATUS"), document.id) else {
+            continue;
+        };
         let router = status.control_plane.router.iter().flat_map(|r| &r.vms);
-        let noted: BTreeMap<u32, VmCondition> =
-            status.groups().flat_map(|g| &g.vms).chain(router).map(|vm| (vm.id, vm.condition)).collect();
+        let noted: BTreeMap<u32, VmCondition> = status
+            .groups()
+            .flat_map(|g| &g.vms)
+            .chain(router)
+            .map(|vm| (vm.id, vm.condition))
+            .collect();
         if there.remove(&document.id).unwrap_or_default() != noted {
             changed.insert(document.id);
         }
@@ -163,11 +200,15 @@ struct Comparison {
 
 impl Comparison {
     fn of(service: &Service) -> Self {
-        Self { path: service.gate.dir().join("compared") }
+        Self {
+            path: service.gate.dir().join("compared"),
+        }
     }
 
     fn is_due(&self, now: u64) -> bool {
-        let last = std::fs::read_to_string(&self.path).ok().and_then(|t| t.trim().parse::<u64>().ok());
+        let last = std::fs::read_to_string(&self.path)
+            .ok()
+            .and_then(|t| t.trim().parse::<u64>().ok());
         last.is_none_or(|last| now.saturating_sub(last) >= COMPARE_EVERY || last > now)
     }
 

@@ -13,10 +13,16 @@ fn alice() -> String {
 
 /// A cloud whose virtual machines have guests.
 pub fn cloud() -> (Life, Handle) {
-    let config = capi::Config { shim: Some(env!("CARGO_BIN_EXE_oneks-sandbox").into()), ..capi::Config::default() };
+    let config = capi::Config {
+        shim: Some(env!("CARGO_BIN_EXE_oneks-sandbox").into()),
+        ..capi::Config::default()
+    };
     let guests = capi::Guests::new(config);
     let handle = guests.handle();
-    let config = oneks_sandbox::Config { server_secret: SERVER_SECRET.to_owned(), ..Default::default() };
+    let config = oneks_sandbox::Config {
+        server_secret: SERVER_SECRET.to_owned(),
+        ..Default::default()
+    };
     (Life::of(Sandbox::with_guests(config, Box::new(guests))), handle)
 }
 
@@ -24,7 +30,9 @@ pub fn cloud() -> (Life, Handle) {
 pub fn spec(flavour: &str, groups: &[(&str, u32)]) -> Value {
     let groups: Vec<Value> = groups
         .iter()
-        .map(|(name, count)| json!({"name": name, "flavour": "small", "user_inputs_values": {"count": count}}))
+        .map(
+            |(name, count)| json!({"name": name, "flavour": "small", "user_inputs_values": {"count": count}}),
+        )
         .collect();
     json!({
         "kubernetes_version": "v1.33.7",
@@ -44,7 +52,11 @@ fn a_cluster_comes_up_runs_and_leaves_nothing() {
     let id = life.create(&alice(), "demo", &spec("standalone", &[]));
     life.until_state(id, "RUNNING", 3600);
     let status = life.status(id);
-    assert!(status.kubeconfig && status.endpoint.is_some(), "{}", life.report());
+    assert!(
+        status.kubeconfig && status.endpoint.is_some(),
+        "{}",
+        life.report()
+    );
     eprintln!("{}", life.report());
     life.set(&alice(), id, "DELETE", "YES");
     life.until_state(id, "GONE", 600);

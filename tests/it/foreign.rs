@@ -15,7 +15,9 @@ fn hook_of(name: &str) -> Option<(&'static str, String)> {
     let event = name.split_once('-')?.1;
     let call = |hook| Some((hook, format!("{event} ")));
     match event {
-        "one.document.allocate" | "one.document.update" | "one.document.delete" | "one.document.clone" => call("document"),
+        "one.document.allocate" | "one.document.update" | "one.document.delete" | "one.document.clone" => {
+            call("document")
+        }
         "one.vm.update" => call("vm_update"),
         "one.internal.vmmonitor" => call("guest_exec"),
         "one.vrouter.allocate" | "one.vrouter.delete" => call("vrouter"),
@@ -27,8 +29,12 @@ fn hook_of(name: &str) -> Option<(&'static str, String)> {
 /// The same event as it would be if it were about something else: no tag, no name and no attribute of ours.
 fn of_somebody_else(name: &str) -> Vec<u8> {
     let xml = String::from_utf8(STANDARD.decode(recorded(name)).unwrap()).unwrap();
-    let xml = ["ONEKS", "oneks", "SPEC", "RECOVER", "DELETE"].into_iter().fold(xml, |xml, mark| xml.replace(mark, "X"));
-    let xml = xml.replace("<TYPE>120</TYPE>", "<TYPE>100</TYPE>").replace("<VALUE>120</VALUE>", "<VALUE>100</VALUE>");
+    let xml = ["ONEKS", "oneks", "SPEC", "RECOVER", "DELETE"]
+        .into_iter()
+        .fold(xml, |xml, mark| xml.replace(mark, "X"));
+    let xml = xml
+        .replace("<TYPE>120</TYPE>", "<TYPE>100</TYPE>")
+        .replace("<VALUE>120</VALUE>", "<VALUE>100</VALUE>");
     STANDARD.encode(xml).into_bytes()
 }
 
@@ -38,7 +44,9 @@ fn events_that_are_not_ours_cost_no_call() {
     let prefix = Prefix::new(&endpoint.endpoint());
     let mut seen = 0;
     for name in recorded_names() {
-        let Some((hook, literal)) = hook_of(&name) else { continue };
+        let Some((hook, literal)) = hook_of(&name) else {
+            continue;
+        };
         // Three calls carry ids only and cost one look, whosever the document is.
         if name.ends_with("one.document.clone") {
             continue;
@@ -58,12 +66,24 @@ fn events_that_are_not_ours_cost_no_call() {
 fn an_event_of_ours_reaches_for_opennebula_and_is_kept_for_the_sweep_when_that_fails() {
     let endpoint = Counter::answering(NONSENSE);
     let prefix = Prefix::new(&endpoint.endpoint());
-    let output = prefix.run("document", &[b"one.document.allocate ", &recorded("001-one.document.allocate")[..]].concat());
+    let output = prefix.run(
+        "document",
+        &[
+            b"one.document.allocate ",
+            &recorded("001-one.document.allocate")[..],
+        ]
+        .concat(),
+    );
     assert_eq!(output.status.code(), Some(75), "{output:?}");
     assert!(endpoint.connections() > 0);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("cluster 10") && said.contains("read the document"), "{said}");
-    let left: Vec<_> = std::fs::read_dir(prefix.root().join("var/oneks/locks")).unwrap().collect();
+    assert!(
+        said.contains("cluster 10") && said.contains("read the document"),
+        "{said}"
+    );
+    let left: Vec<_> = std::fs::read_dir(prefix.root().join("var/oneks/locks"))
+        .unwrap()
+        .collect();
     assert!(left.len() > 1, "the mark must stay: {left:?}");
 }
 
@@ -72,6 +92,7 @@ fn a_foreign_event_needs_no_configuration_and_no_credentials() {
     let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
     std::fs::remove_dir_all(prefix.root().join("var")).unwrap();
     std::fs::write(prefix.root().join("etc/oneks.conf"), "nonsense: [").unwrap();
-    let vm = STANDARD.encode("<VM><ID>1</ID><UID>2</UID><NAME>x</NAME><USER_TEMPLATE><A>b</A></USER_TEMPLATE></VM>");
+    let vm = STANDARD
+        .encode("<VM><ID>1</ID><UID>2</UID><NAME>x</NAME><USER_TEMPLATE><A>b</A></USER_TEMPLATE></VM>");
     assert!(prefix.run("vm_state", vm.as_bytes()).status.success());
 }

@@ -1,8 +1,8 @@
 //! Integration tests.
 
 mod capone;
-mod cli;
 mod capone_life;
+mod cli;
 mod event;
 mod foreign;
 mod gate;

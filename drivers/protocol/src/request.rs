@@ -32,6 +32,9 @@ pub enum Action {
         group: Box<Group>,
     },
     /// What must be made to start the control plane. Answered with [`crate::Bootstrap`].
+    ///
+    /// Asked again when more is known: a driver whose router is made by the hooks is asked first without endpoint and
+    /// gateway, and what it says of the seed is used only once it was asked with both.
     Bootstrap {
         /// The cluster.
         cluster: Box<Cluster>,
@@ -143,6 +146,9 @@ pub struct Cluster {
     /// Address of the API server, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Endpoint>,
+    /// Address of the virtual router in the private network, once known: the nodes' gateway and name server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     /// XML-RPC address of OpenNebula as the cluster's VMs reach it.
     pub xmlrpc: String,
 }

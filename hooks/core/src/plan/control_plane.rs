@@ -35,11 +35,11 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec) 
         GroupState::Pending => start(context, status, spec),
         GroupState::Bootstrapping => build(context, status, spec),
         GroupState::Provisioning | GroupState::Scaling | GroupState::Upgrading => {
-            finish_seed(context, status);
             retarget(context, status, id);
             if !check_deadline(context, status, id) {
                 work(context, status, spec);
             }
+            finish_seed(context, status);
         }
         GroupState::Running | GroupState::Warning => {
             finish_seed(context, status);
@@ -179,7 +179,10 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
             return;
         }
         if status.endpoint.is_none() || status.gateway.is_none() {
-            wait(&mut status.control_plane, "waiting for the addresses of the virtual router");
+            wait(
+                &mut status.control_plane,
+                "waiting for the addresses of the virtual router",
+            );
             return;
         }
     }
@@ -209,8 +212,9 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         wait(&mut status.control_plane, "waiting for the virtual router to run");
         return;
     }
-    finish_seed(context, status);
+    // The nodes first, the seed's end after: whoever finds nodes knows that there was a seed.
     provision(context, status, spec, plan.nodes);
+    finish_seed(context, status);
 }
 
 fn provision(context: &mut Context<'_>, status: &mut Status, spec: &Spec, nodes: Nodes) {

@@ -17,12 +17,7 @@ pub(super) fn seed_state(status: &Status) -> DependencyState {
         .map_or(DependencyState::Pending, |s| s.state)
 }
 
-pub(super) fn seed(
-    context: &mut Context<'_>,
-    status: &mut Status,
-    plan: &SeedPlan,
-    router_by_hooks: bool,
-) {
+pub(super) fn seed(context: &mut Context<'_>, status: &mut Status, plan: &SeedPlan, router_by_hooks: bool) {
     let now = context.now;
     let found = context
         .vms()
