@@ -1,5 +1,7 @@
 //! `oneks-sandbox`: an OpenNebula in memory, on a port of this machine.
 
+mod demo;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ struct Arguments {
 enum Subcommands {
     /// Serve XML-RPC on 127.0.0.1 and run the hooks that are registered, until SIGTERM or SIGINT
     Serve(ServeArguments),
+    /// Run the life of a cluster with an installation, and show it
+    Demo(demo::DemoArguments),
 }
 
 #[derive(clap::Args)]
@@ -77,12 +81,15 @@ fn main() -> ExitCode {
         return u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from);
     }
     env_logger::init();
-    let Subcommands::Serve(arguments) = Arguments::parse().command;
-    match serve(&arguments) {
+    let result = match Arguments::parse().command {
+        Subcommands::Serve(arguments) => serve(&arguments),
+        Subcommands::Demo(arguments) => demo::demo(&arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell if this fails.
-            let _ = writeln!(io::stderr(), "oneks-sandbox: {error}");
+            let _ = writeln!(io::stderr(), "oneks-sandbox: {error:#}");
             ExitCode::FAILURE
         }
     }
