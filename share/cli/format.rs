@@ -125,13 +125,13 @@ pub fn cluster_xml(cluster: &Cluster) -> Result<String, Failure> {
     let content = content
         .to_xml("TEMPLATE")
         .map_err(|e| Failure::Other(format!("{}: {e}", cluster.title())))?;
-    let bits: String = bits(document.permissions)
-        .iter()
-        .map(|(n, v)| format!("<{n}>{v}</{n}>"))
-        .collect();
+    let mut permissions = String::new();
+    for (name, bit) in bits(document.permissions) {
+        permissions.push_str(&element(name, &bit.to_string()));
+    }
     Ok(format!(
         "<DOCUMENT><ID>{}</ID><UID>{}</UID><GID>{}</GID><UNAME>{}</UNAME><GNAME>{}</GNAME><NAME>{}</NAME>\
-         <TYPE>{}</TYPE><PERMISSIONS>{bits}</PERMISSIONS>{content}</DOCUMENT>",
+         <TYPE>{}</TYPE><PERMISSIONS>{permissions}</PERMISSIONS>{content}</DOCUMENT>",
         document.id,
         document.uid,
         document.gid,

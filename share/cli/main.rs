@@ -1,5 +1,8 @@
 //! `oneks`: Kubernetes clusters on OpenNebula, from the command line.
 
+// The doc comments of arguments are the help, in which backticks would be seen.
+#![allow(clippy::doc_markdown)]
+
 mod app;
 mod args;
 mod cluster;

@@ -92,7 +92,7 @@ impl Perspective {
             observed.credentials = Some(serial.into_iter().collect());
             return Ok(());
         }
-        let observer = Observer {
+        let eyes = Observer {
             service: &self.service,
             cluster,
             owner: &self.owner,
@@ -100,7 +100,7 @@ impl Perspective {
             spec,
             serial: serial.unwrap_or(1),
         };
-        observer.look(observed, need).map_err(|e| {
+        eyes.look(observed, need).map_err(|e| {
             if *need == Need::Cloud && e.is_authorization() {
                 Failure::NotAllowed(
                     "whether the placement is possible can only be found out by the hooks: it takes rights that \

@@ -36,6 +36,7 @@ pub struct Audit {
 /// is not clear, is left alone.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  # Look first\n  oneks gc --dry-run\n  oneks gc --yes")]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub struct Gc {
     /// Don't ask
     #[arg(short, long)]

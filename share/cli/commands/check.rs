@@ -49,7 +49,8 @@ pub struct CheckArgs {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Item {
-    item: &'static str,
+    #[serde(rename = "item")]
+    about: &'static str,
     verdict: Verdict,
     message: String,
 }
@@ -127,7 +128,7 @@ struct Survey {
 impl Survey {
     fn add(&mut self, item: &'static str, verdict: Verdict, message: impl Into<String>) {
         self.items.push(Item {
-            item,
+            about: item,
             verdict,
             message: message.into(),
         });
@@ -459,7 +460,7 @@ impl Survey {
 }
 
 const ITEMS: &[Column<Item>] = &[
-    Column::new("ITEM", "What was looked at", |i: &Item| i.item.to_owned()),
+    Column::new("ITEM", "What was looked at", |i: &Item| i.about.to_owned()),
     Column::new("VERDICT", "What came of it", |i: &Item| {
         i.verdict.as_str().to_owned()
     })

@@ -29,7 +29,7 @@ pub enum Create {
     #[command(
         after_help = "Examples:\n  oneks create nodegroup gpu --cluster web --flavour large --count 2 --label accelerator=gpu --taint gpu=yes:NoSchedule\n  oneks create nodegroup --cluster web --file group.yaml"
     )]
-    Nodegroup(node_group::GroupArgs),
+    Nodegroup(Box<node_group::GroupArgs>),
 }
 
 impl Create {

@@ -197,10 +197,10 @@ fn merged(there: &str, text: &str, id: u32, context: &str, keep_current: bool) -
         "clusters",
         &name,
         "cluster",
-        entry("clusters", "cluster")?,
+        &entry("clusters", "cluster")?,
     );
-    put(&mut config, "users", &name, "user", entry("users", "user")?);
-    put(&mut config, "contexts", context, "context", of_context);
+    put(&mut config, "users", &name, "user", &entry("users", "user")?);
+    put(&mut config, "contexts", context, "context", &of_context);
     if !keep_current {
         config["current-context"] = json!(context);
     }
@@ -208,7 +208,7 @@ fn merged(there: &str, text: &str, id: u32, context: &str, keep_current: bool) -
 }
 
 /// Puts an entry into a list of named ones, in the place of the old one.
-fn put(config: &mut Value, list: &str, name: &str, kind: &str, value: Value) {
+fn put(config: &mut Value, list: &str, name: &str, kind: &str, value: &Value) {
     if !config[list].is_array() {
         config[list] = json!([]);
     }

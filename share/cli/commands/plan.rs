@@ -63,7 +63,8 @@ pub struct Next {
     id: u32,
     state: String,
     /// The state once the calls are made.
-    next_state: String,
+    #[serde(rename = "next_state")]
+    state_then: String,
     calls: Vec<Call>,
     /// What cannot be told before the calls are made, or that nothing is left to do.
     then: String,
@@ -79,7 +80,8 @@ pub struct Call {
     #[serde(skip)]
     order: usize,
     /// OpenNebula's name for it.
-    call: &'static str,
+    #[serde(rename = "call")]
+    method: &'static str,
     /// As whom it is made.
     user: String,
     /// What it does.
@@ -200,7 +202,7 @@ fn next(app: &mut App, cluster: &Cluster, args: &PlanArgs) -> Result<Next, Failu
     Ok(Next {
         id,
         state: before,
-        next_state: status.state.to_string(),
+        state_then: status.state.to_string(),
         calls,
         then,
         refused,
@@ -246,7 +248,7 @@ fn call(order: usize, action: &Action, owner: &str) -> Call {
     };
     Call {
         order,
-        call: name,
+        method: name,
         user: if as_oneadmin { "oneadmin" } else { owner }.to_owned(),
         summary: action.summary(),
         action: serde_json::to_value(action).unwrap_or_default(),
@@ -254,10 +256,10 @@ fn call(order: usize, action: &Action, owner: &str) -> Call {
 }
 
 fn show(out: &mut Out, cluster: &Cluster, next: &Next) -> Result<(), Failure> {
-    let state = if next.state == next.next_state {
+    let state = if next.state == next.state_then {
         next.state.clone()
     } else {
-        format!("{} → {}", next.state, next.next_state)
+        format!("{} → {}", next.state, next.state_then)
     };
     out.line(&format!("{}: {state}", table::one_line(&cluster.title())))?;
     if let Some(refused) = &next.refused {
@@ -271,7 +273,7 @@ fn show(out: &mut Out, cluster: &Cluster, next: &Next) -> Result<(), Failure> {
 
 const CALLS: &[Column<Call>] = &[
     Column::new("#", "Order", |c: &Call| c.order.to_string()).right(),
-    Column::new("CALL", "OpenNebula's name", |c: &Call| c.call.to_owned()),
+    Column::new("CALL", "OpenNebula's name", |c: &Call| c.method.to_owned()),
     Column::new("USER", "As whom", |c: &Call| c.user.clone()),
     Column::new("WHAT", "What it does", |c: &Call| c.summary.clone()).wraps(),
 ];

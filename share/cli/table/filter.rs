@@ -57,7 +57,7 @@ impl Filter {
     pub fn parse<T>(columns: &[Column<T>], texts: &[String], operator: Operator) -> Result<Self, Failure> {
         let mut tests = Vec::new();
         for text in texts {
-            let (name, comparison, value) = split(text).ok_or_else(|| {
+            let (name, sign, value) = split(text).ok_or_else(|| {
                 Failure::Usage(format!(
                     "{text:?} is no filter; write COLUMN=VALUE, with one of = != < <= > >= ~"
                 ))
@@ -67,7 +67,7 @@ impl Filter {
                 .iter()
                 .position(|c| c.name == found.name)
                 .unwrap_or_default();
-            tests.push((index, comparison, value.to_owned()));
+            tests.push((index, sign, value.to_owned()));
         }
         Ok(Self { tests, operator })
     }

@@ -1,11 +1,9 @@
 //! A cloud with hooks that the command can be run against.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use oneks_sandbox::Sandbox;
+use oneks_sandbox::{Serve, Server};
 use serde_json::{Value, json};
 
 use crate::support::life::Life;
@@ -17,6 +15,7 @@ pub struct Cloud {
     pub life: Life,
     /// An installation, and a folder to work in.
     pub prefix: Prefix,
+    _server: Server,
 }
 
 /// What a run of the command said.
@@ -63,7 +62,13 @@ impl Cloud {
     /// A usual cloud.
     pub fn new() -> Self {
         let life = Life::plain();
-        let prefix = Prefix::new(&serve(life.sandbox.clone()));
+        // Whoever tests moves the clock.
+        let serve = Serve {
+            speed: 0.0,
+            ..Serve::default()
+        };
+        let server = Server::start(life.sandbox.clone(), serve).unwrap();
+        let prefix = Prefix::new(&server.endpoint());
         for (name, password) in [
             ("alice", "alicepw"),
             ("mallory", "mallorypw"),
@@ -71,7 +76,11 @@ impl Cloud {
         ] {
             std::fs::write(prefix.root().join(name), format!("{name}:{password}\n")).unwrap();
         }
-        Self { life, prefix }
+        Self {
+            life,
+            prefix,
+            _server: server,
+        }
     }
 
     /// A usual cloud with the cluster `web` of alice, which runs. Its id.
@@ -153,45 +162,4 @@ fn answer(output: std::process::Output) -> Answer {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
-}
-
-/// Serves a sandbox on loopback, as oned serves XML-RPC. The address.
-fn serve(sandbox: Sandbox) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let sandbox = sandbox.clone();
-            std::thread::spawn(move || exchange(stream, &sandbox));
-        }
-    });
-    format!("http://{address}/RPC2")
-}
-
-/// One request and its answer. Whoever hangs up gets none.
-fn exchange(mut stream: TcpStream, sandbox: &Sandbox) -> Option<()> {
-    let mut seen = Vec::new();
-    let mut buffer = [0; 65536];
-    let body = loop {
-        let read = stream.read(&mut buffer).ok().filter(|n| *n > 0)?;
-        seen.extend_from_slice(&buffer[..read]);
-        let Some(end) = seen.windows(4).position(|w| w == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
-        let length = head
-            .lines()
-            .find_map(|l| l.strip_prefix("content-length:")?.trim().parse().ok())
-            .unwrap_or(0);
-        if seen.len() >= end + 4 + length {
-            break String::from_utf8_lossy(&seen[end + 4..]).into_owned();
-        }
-    };
-    let reply = sandbox.call(&body);
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        reply.len()
-    );
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(reply.as_bytes()).ok()
 }

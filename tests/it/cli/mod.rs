@@ -1,5 +1,7 @@
 //! The command `oneks`, as its users start it, against the sandbox.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // everything here is a test
+
 mod cloud;
 mod examples;
 mod generated;
