@@ -94,6 +94,7 @@ impl crate::guest::Guests for Guests {
     fn tick(&mut self, cloud: &mut dyn Cloud) {
         let now = cloud.now();
         let mut world = self.world();
+        world.reads.clear();
         for _ in 0..TURNS {
             let mut worked = false;
             for plane in 0..world.planes.len() {

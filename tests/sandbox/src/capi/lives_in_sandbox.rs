@@ -45,7 +45,10 @@ impl Life {
         let context = "CONTEXT=[NETWORK=\"YES\",TOKEN=\"YES\",SET_HOSTNAME=\"$NAME\"]\nONEKS=[CLUSTER_ID=\"1\",TYPE=\"NODE\"]";
         life.ask(
             "one.template.allocate",
-            &[format!("NAME=node\nCPU=1\nMEMORY=1024\nDISK=[IMAGE=\"oneks-node\",IMAGE_UID=\"0\"]\n{context}").into()],
+            &[format!(
+                "NAME=node\nCPU=1\nMEMORY=1024\nDISK=[IMAGE=\"oneks-node\",IMAGE_UID=\"0\"]\n{context}"
+            )
+            .into()],
         );
         life.ask(
             "one.template.allocate",

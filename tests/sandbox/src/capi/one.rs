@@ -1,5 +1,8 @@
 //! OpenNebula as CAPONE and the cloud controller see it: the calls of their Go client, with its lookups by name.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use opennebula::objects::{Image, Vm, VmTemplate, Vnet, Vrouter};
 use opennebula::template::{Attribute, AttributeValue, Template};
 use opennebula::xmlrpc::Value;
@@ -37,12 +40,28 @@ impl From<CallError> for OneError {
 pub(crate) struct One<'a> {
     pub(crate) cloud: &'a mut dyn Cloud,
     pub(crate) auth: &'a str,
+    pub(crate) reads: &'a mut Reads,
+}
+
+/// Answers that can't have changed since: what was read in this turn of the controllers, before anything was written.
+/// Every machine reads the same lists, every minute.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    pools: BTreeMap<(String, &'static str), Arc<Vec<(u32, String)>>>,
+    routers: BTreeMap<(String, u32), Vrouter>,
+}
+
+impl Reads {
+    pub(crate) fn clear(&mut self) {
+        self.pools.clear();
+        self.routers.clear();
+    }
 }
 
 impl One<'_> {
     pub(crate) fn template_by_name(&mut self, name: &str) -> Result<u32, OneError> {
-        let pool = self.text("one.templatepool.info", &all())?;
-        by_name(&pool, "VMTEMPLATE", name)
+        let pool = self.pool("one.templatepool.info", "VMTEMPLATE", &all())?;
+        by_name(&pool, name)
     }
 
     pub(crate) fn template(&mut self, id: u32) -> Result<VmTemplate, OneError> {
@@ -60,8 +79,8 @@ impl One<'_> {
     }
 
     pub(crate) fn image_by_name(&mut self, name: &str) -> Result<u32, OneError> {
-        let pool = self.text("one.imagepool.info", &all())?;
-        by_name(&pool, "IMAGE", name)
+        let pool = self.pool("one.imagepool.info", "IMAGE", &all())?;
+        by_name(&pool, name)
     }
 
     pub(crate) fn image(&mut self, id: u32) -> Result<Image, OneError> {
@@ -77,13 +96,19 @@ impl One<'_> {
     }
 
     pub(crate) fn vrouter_by_name(&mut self, name: &str) -> Result<u32, OneError> {
-        let pool = self.text("one.vrouterpool.info", &all())?;
-        by_name(&pool, "VROUTER", name)
+        let pool = self.pool("one.vrouterpool.info", "VROUTER", &all())?;
+        by_name(&pool, name)
     }
 
     pub(crate) fn vrouter(&mut self, id: u32) -> Result<Vrouter, OneError> {
+        let key = (self.auth.to_owned(), id);
+        if let Some(router) = self.reads.routers.get(&key) {
+            return Ok(router.clone());
+        }
         let text = self.text("one.vrouter.info", &[id.into(), true.into()])?;
-        Vrouter::from_xml(&text).map_err(malformed)
+        let router = Vrouter::from_xml(&text).map_err(malformed)?;
+        self.reads.routers.insert(key, router.clone());
+        Ok(router)
     }
 
     pub(crate) fn create_vrouter(&mut self, template: &Template) -> Result<u32, OneError> {
@@ -115,11 +140,8 @@ impl One<'_> {
     }
 
     pub(crate) fn vm_by_name(&mut self, name: &str) -> Result<u32, OneError> {
-        let pool = self.text(
-            "one.vmpool.info",
-            &[(-2).into(), (-1).into(), (-1).into(), (-1).into()],
-        )?;
-        by_name(&pool, "VM", name)
+        let pool = self.pool("one.vmpool.info", "VM", &not_done())?;
+        by_name(&pool, name)
     }
 
     pub(crate) fn vm(&mut self, id: u32) -> Result<Vm, OneError> {
@@ -129,9 +151,8 @@ impl One<'_> {
 
     /// Ids of all VMs that can be seen and are not DONE, as the cloud controller lists them.
     pub(crate) fn vm_ids(&mut self) -> Result<Vec<u32>, OneError> {
-        let params = [(-2).into(), (-1).into(), (-1).into(), (-1).into()];
-        let pool = self.text("one.vmpool.infoextended", &params)?;
-        Ok(entries(&pool, "VM")?.into_iter().map(|(id, _)| id).collect())
+        let pool = self.pool("one.vmpool.infoextended", "VM", &not_done())?;
+        Ok(pool.iter().map(|(id, _)| *id).collect())
     }
 
     pub(crate) fn create_vm(&mut self, template: &Template) -> Result<u32, OneError> {
@@ -151,8 +172,8 @@ impl One<'_> {
     }
 
     pub(crate) fn vnet_by_name(&mut self, name: &str) -> Result<u32, OneError> {
-        let pool = self.text("one.vnpool.info", &all())?;
-        by_name(&pool, "VNET", name)
+        let pool = self.pool("one.vnpool.info", "VNET", &all())?;
+        by_name(&pool, name)
     }
 
     pub(crate) fn vnet(&mut self, id: u32) -> Result<Vnet, OneError> {
@@ -191,7 +212,25 @@ impl One<'_> {
         }
     }
 
+    fn pool(
+        &mut self,
+        method: &'static str,
+        element: &str,
+        params: &[Value],
+    ) -> Result<Arc<Vec<(u32, String)>>, OneError> {
+        let key = (self.auth.to_owned(), method);
+        if let Some(pool) = self.reads.pools.get(&key) {
+            return Ok(Arc::clone(pool));
+        }
+        let text = self.text(method, params)?;
+        let pool = Arc::new(entries(&text, element)?);
+        self.reads.pools.insert(key, Arc::clone(&pool));
+        Ok(pool)
+    }
+
+    /// A call that changes something.
     fn id(&mut self, method: &str, params: &[Value]) -> Result<u32, OneError> {
+        self.reads.clear();
         match self.cloud.call(self.auth, method, params)? {
             Value::Int(id) => u32::try_from(id).map_err(malformed),
             _ => Err(OneError::Malformed(format!("{method} answered no id"))),
@@ -226,6 +265,10 @@ pub(crate) fn set_in_nth(template: &mut Template, name: &str, index: usize, key:
     *template = attributes.into_iter().collect();
 }
 
+fn not_done() -> [Value; 4] {
+    [(-2).into(), (-1).into(), (-1).into(), (-1).into()]
+}
+
 fn all() -> [Value; 3] {
     [(-2).into(), (-1).into(), (-1).into()]
 }
@@ -238,13 +281,11 @@ fn malformed(error: impl std::fmt::Display) -> OneError {
     OneError::Malformed(error.to_string())
 }
 
-fn by_name(pool: &str, element: &str, name: &str) -> Result<u32, OneError> {
-    let mut found = entries(pool, element)?
-        .into_iter()
-        .filter(|(_, entry)| entry == name);
+fn by_name(pool: &[(u32, String)], name: &str) -> Result<u32, OneError> {
+    let mut found = pool.iter().filter(|(_, entry)| entry == name);
     match (found.next(), found.next()) {
         (None, _) => Err(OneError::NotFound),
-        (Some((id, _)), None) => Ok(id),
+        (Some((id, _)), None) => Ok(*id),
         (Some(_), Some(_)) => Err(OneError::Ambiguous),
     }
 }
@@ -315,9 +356,12 @@ mod tests {
             ("c & d", Ok(1)),
             ("x", Err(OneError::NotFound)),
         ] {
-            assert_eq!(by_name(POOL, "VM", name), wanted, "{name}");
+            assert_eq!(by_name(&entries(POOL, "VM").unwrap(), name), wanted, "{name}");
         }
-        assert_eq!(by_name("<VM_POOL/>", "VM", "a"), Err(OneError::NotFound));
+        assert_eq!(
+            by_name(&entries("<VM_POOL/>", "VM").unwrap(), "a"),
+            Err(OneError::NotFound)
+        );
     }
 
     #[test]

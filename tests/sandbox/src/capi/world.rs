@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::{Config, FaultKind, Faults};
 use super::kube::{Key, Object, Store};
+use super::one::{One, Reads};
 use super::programs::Programs;
 use super::seed::Seed;
 use crate::guest::{Cloud, VmFacts};
@@ -21,6 +22,7 @@ pub(crate) struct World {
     pub(crate) vms: BTreeMap<u32, GuestVm>,
     pub(crate) seeds: BTreeMap<u32, Seed>,
     pub(crate) log: Vec<LogLine>,
+    pub(crate) reads: Reads,
     /// Laid out for the first command.
     pub(crate) programs: Option<Programs>,
 }
@@ -121,6 +123,7 @@ impl World {
             vms: BTreeMap::new(),
             seeds: BTreeMap::new(),
             log: Vec::new(),
+            reads: Reads::default(),
             programs: None,
         }
     }
@@ -304,6 +307,15 @@ impl<'a> Ctx<'a> {
 
     pub(crate) fn modify(&mut self, key: &Key, change: impl FnOnce(&mut Object)) -> bool {
         self.store_mut().modify(key, change)
+    }
+
+    /// OpenNebula, with a credential.
+    pub(crate) fn one<'b>(&'b mut self, auth: &'b str) -> One<'b> {
+        One {
+            cloud: &mut *self.cloud,
+            auth,
+            reads: &mut self.world.reads,
+        }
     }
 
     /// Looks again at a time.

@@ -20,13 +20,7 @@ pub(crate) fn reconcile(ctx: &mut Ctx<'_>, controller: &CloudController) {
         if !is_due(ctx, &service) {
             continue;
         }
-        let result = ensure(
-            &mut One {
-                cloud: &mut *ctx.cloud,
-                auth: &controller.auth,
-            },
-            controller,
-        );
+        let result = ensure(&mut ctx.one(&controller.auth), controller);
         let next = match result {
             Ok(address) => {
                 ctx.modify(&key, |service| {

@@ -166,26 +166,28 @@ pub(crate) fn done(ctx: &mut Ctx<'_>, controller: &'static str, key: &Key, uid: 
         .external
         .entry(uid.to_owned())
         .or_default();
-    let wait = match next {
+    // All resyncs of a period fall on one moment: the work is the same, and simulated hours pass sooner.
+    let period = now - now % resync + resync;
+    let due = match next {
         Next::Resync => {
             external.failures = 0;
-            resync
+            period
         }
         Next::After(seconds) => {
             external.failures = 0;
-            *seconds
+            now + *seconds
         }
         Next::Failed(_) => {
             external.failures = (external.failures + 1).min(16);
-            (1_u64 << external.failures.saturating_sub(1)).min(resync)
+            now + (1_u64 << external.failures.saturating_sub(1)).min(resync)
         }
     };
     *external = External {
-        due: now + wait,
+        due,
         failures: external.failures,
         seen,
     };
-    ctx.at(now + wait);
+    ctx.at(due);
     if let Next::Failed(message) = next {
         ctx.log(controller, &key.name, message.clone());
     }

@@ -333,14 +333,8 @@ impl CloudController {
             if !is_new && !is_lost {
                 continue;
             }
-            let visible = visible.get_or_insert_with(|| {
-                One {
-                    cloud: &mut *ctx.cloud,
-                    auth: &self.auth,
-                }
-                .vm_ids()
-                .map_err(|error| error.to_string())
-            });
+            let visible = visible
+                .get_or_insert_with(|| ctx.one(&self.auth).vm_ids().map_err(|error| error.to_string()));
             let ids = match visible {
                 Ok(ids) => ids.clone(),
                 Err(error) => {

@@ -74,10 +74,7 @@ fn step(ctx: &mut Ctx<'_>, key: &Key, object: &Object) -> Next {
     }
     if has_router {
         let name = format!("{}-cp", object.name());
-        let mut one = One {
-            cloud: &mut *ctx.cloud,
-            auth: &auth,
-        };
+        let mut one = ctx.one(&auth);
         if one.vrouter_by_name(&name).is_err() {
             match create_router(ctx, object, &auth, &name) {
                 Ok(addresses) => ctx.modify(key, |object| take_addresses(object, &addresses)),
@@ -112,10 +109,7 @@ fn create_images(ctx: &mut Ctx<'_>, object: &Object, auth: &str) -> Result<bool,
         let (Some(name), Some(content)) = (name, content) else {
             continue;
         };
-        let mut one = One {
-            cloud: &mut *ctx.cloud,
-            auth,
-        };
+        let mut one = ctx.one(auth);
         match one.image_by_name(name) {
             // This version knows no other datastore than the first.
             Err(OneError::NotFound) => drop(one.create_image(&format!("NAME = \"{name}\"\n{content}"), 1)?),
@@ -141,10 +135,7 @@ fn create_templates(ctx: &mut Ctx<'_>, object: &Object, auth: &str) -> Result<()
             continue;
         };
         let mark = format!("{name}-{}", object.uid());
-        let mut one = One {
-            cloud: &mut *ctx.cloud,
-            auth,
-        };
+        let mut one = ctx.one(auth);
         match one.template_by_name(name) {
             Ok(id) => {
                 let existing = one.template(id)?;
@@ -168,10 +159,7 @@ fn create_router(
     auth: &str,
     name: &str,
 ) -> Result<Vec<String>, OneError> {
-    let mut one = One {
-        cloud: &mut *ctx.cloud,
-        auth,
-    };
+    let mut one = ctx.one(auth);
     let template = one.template_by_name(object.text(&["spec", "virtualRouter", "templateName"]))?;
     let mut extra = one.template(template)?.template;
     let mut router = Template::new();
@@ -281,10 +269,7 @@ fn delete(ctx: &mut Ctx<'_>, object: &Object, auth: &str, has_router: bool) -> R
         return Ok(());
     }
     let name = object.name();
-    let mut one = One {
-        cloud: &mut *ctx.cloud,
-        auth,
-    };
+    let mut one = ctx.one(auth);
     // A lookup that fails for another reason reads as absent: the router is left behind.
     if let Ok(id) = one.vrouter_by_name(&format!("{name}-cp")) {
         one.delete_vrouter(id)?;

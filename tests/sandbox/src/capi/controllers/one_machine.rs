@@ -72,10 +72,7 @@ fn step(ctx: &mut Ctx<'_>, key: &Key, parts: &Parts, auth: &str) -> Next {
     }
     let name = parts.machine.name();
     if object.at(&["spec", "providerID"]).is_some() {
-        let mut one = One {
-            cloud: &mut *ctx.cloud,
-            auth,
-        };
+        let mut one = ctx.one(auth);
         return match one.vm_by_name(name).and_then(|id| one.vm(id)) {
             Ok(vm) => {
                 let address = address_of(&vm);
@@ -109,10 +106,7 @@ fn step(ctx: &mut Ctx<'_>, key: &Key, parts: &Parts, auth: &str) -> Next {
     };
     let template = object.text(&["spec", "templateName"]).to_owned();
     let is_backend = object.label(super::CONTROL_PLANE).is_some();
-    let mut one = One {
-        cloud: &mut *ctx.cloud,
-        auth,
-    };
+    let mut one = ctx.one(auth);
     // Any error of the lookup reads as absent.
     let found = one.vm_by_name(name).and_then(|id| one.vm(id));
     let vm = match found {
@@ -144,10 +138,7 @@ fn step(ctx: &mut Ctx<'_>, key: &Key, parts: &Parts, auth: &str) -> Next {
 
 fn router_id(ctx: &mut Ctx<'_>, one_cluster: &Object, auth: &str) -> Option<u32> {
     one_cluster.at(&["spec", "virtualRouter"])?;
-    let mut one = One {
-        cloud: &mut *ctx.cloud,
-        auth,
-    };
+    let mut one = ctx.one(auth);
     let id = one.vrouter_by_name(&format!("{}-cp", one_cluster.name())).ok()?;
     one.vrouter(id).ok().map(|router| router.id)
 }
@@ -242,10 +233,7 @@ fn set_address(object: &mut Object, address: &str) {
 
 fn delete(ctx: &mut Ctx<'_>, key: &Key, machine: &Object, one_cluster: &Object, auth: &str) -> Next {
     router_id(ctx, one_cluster, auth);
-    let mut one = One {
-        cloud: &mut *ctx.cloud,
-        auth,
-    };
+    let mut one = ctx.one(auth);
     // A lookup that fails drops the finalizer too: the VM is left behind.
     if let Ok(vm) = one.vm_by_name(machine.name()).and_then(|id| one.vm(id))
         && let Err(error) = one.terminate_vm(vm.id)
