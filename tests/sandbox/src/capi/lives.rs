@@ -37,6 +37,7 @@ stringData:
     metadata: {{name: ccm, namespace: kube-system}}
     spec:
       template:
+        metadata: {{labels: {{k8s-app: ccm}}}}
         spec:
           containers:
           - command: [/opennebula-cloud-controller-manager, --cluster-name=c]
@@ -726,6 +727,22 @@ fn an_expired_credential_stops_everything_quietly() {
         2,
         "no node is dropped for it"
     );
+}
+
+#[test]
+fn a_new_credential_reaches_the_cloud_controller_with_new_pods() {
+    let (mut scene, server) = running(1);
+    scene.fake.auth = "alice:another".into();
+    let rotated = manifest(1, "alice:another");
+    let secrets: Vec<&str> = rotated.split("---\napiVersion: addons").take(1).collect();
+    apply(&mut scene, server, secrets[0]);
+    apply(&mut scene, server, &group(1, "v1.33.7+rke2r1"));
+    scene.pass(600);
+    assert_eq!(workers(&scene).len(), 1, "CAPONE reads its Secret each time");
+    assert!(!settled(&scene, 1), "the cloud controller does not");
+    let script = format!("{PATH}kubectl delete pods -n kube-system -l k8s-app=ccm --wait=false");
+    assert_eq!(scene.script(server, &script).return_code, 0);
+    scene.until(300, "the node gets its id", |scene| settled(scene, 1));
 }
 
 #[test]

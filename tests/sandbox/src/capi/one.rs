@@ -43,11 +43,14 @@ pub(crate) struct One<'a> {
     pub(crate) reads: &'a mut Reads,
 }
 
+/// Ids and names.
+type Pool = Arc<Vec<(u32, String)>>;
+
 /// Answers that can't have changed since: what was read in this turn of the controllers, before anything was written.
 /// Every machine reads the same lists, every minute.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
-    pools: BTreeMap<(String, &'static str), Arc<Vec<(u32, String)>>>,
+    pools: BTreeMap<(String, &'static str), Pool>,
     routers: BTreeMap<(String, u32), Vrouter>,
 }
 
@@ -212,12 +215,7 @@ impl One<'_> {
         }
     }
 
-    fn pool(
-        &mut self,
-        method: &'static str,
-        element: &str,
-        params: &[Value],
-    ) -> Result<Arc<Vec<(u32, String)>>, OneError> {
+    fn pool(&mut self, method: &'static str, element: &str, params: &[Value]) -> Result<Pool, OneError> {
         let key = (self.auth.to_owned(), method);
         if let Some(pool) = self.reads.pools.get(&key) {
             return Ok(Arc::clone(pool));

@@ -7,13 +7,14 @@ use super::super::config::FaultKind;
 use super::super::kube::quantity::{epoch, timestamp};
 use super::super::kube::store::{secret, secret_value};
 use super::super::kube::{Key, Object};
-use super::super::one::One;
 use super::super::world::{Ctx, GuestVm, PlaneId};
 use super::load_balancer;
 use crate::states::VmState;
 
 const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
 const SHUTDOWN: &str = "node.cloudprovider.kubernetes.io/shutdown";
+/// Annotation of a pod with the configuration that it has read.
+const STARTED_WITH: &str = "sandbox.oneks/started-with";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 pub(crate) fn reconcile(ctx: &mut Ctx<'_>) {
@@ -273,8 +274,9 @@ pub(crate) struct CloudController {
 }
 
 impl CloudController {
-    /// It runs as soon as its `DaemonSet` and its configuration are in the cluster, on a node of the control plane.
-    fn running(ctx: &Ctx<'_>) -> Option<Self> {
+    /// It runs as soon as its `DaemonSet` and its configuration are in the cluster, on nodes of the control plane. Its
+    /// pods read the configuration when they start: a change of the Secret needs new pods.
+    fn running(ctx: &mut Ctx<'_>) -> Option<Self> {
         let arguments = |set: &Object| -> Vec<String> {
             let containers = set.list(&["spec", "template", "spec", "containers"]).iter();
             let lists = containers.flat_map(|container| [&container["command"], &container["args"]]);
@@ -285,18 +287,25 @@ impl CloudController {
                 .map(str::to_owned)
                 .collect()
         };
-        let set = ctx.store().list("DaemonSet").map(arguments).find(|all| {
-            all.iter()
+        let is_controller = |words: &[String]| {
+            words
+                .iter()
                 .any(|word| word.ends_with("opennebula-cloud-controller-manager"))
-        })?;
-        let cluster = set
-            .iter()
-            .find_map(|word| word.strip_prefix("--cluster-name="))?
-            .to_owned();
-        let config = ctx
+        };
+        let set = ctx
             .store()
-            .get(&Key::within("Secret", "kube-system", "cloud-config"))?;
-        let config: Value = serde_saphyr::from_str(&secret_value(config, "config.yaml")?).ok()?;
+            .list("DaemonSet")
+            .find(|set| is_controller(&arguments(set)))
+            .cloned()?;
+        let cluster = arguments(&set)
+            .iter()
+            .find_map(|word| word.strip_prefix("--cluster-name=").map(str::to_owned))?;
+        keep_pods(ctx, &set);
+        let pods = ctx.store().list("Pod").filter(|pod| pod.is_owned_by(set.uid()));
+        let config = pods
+            .filter_map(|pod| pod.annotation(STARTED_WITH))
+            .find(|text| !text.is_empty())?;
+        let config: Value = serde_saphyr::from_str(config).ok()?;
         let auth = config["opennebula"]["endpoint"]["ONE_AUTH"].as_str()?.to_owned();
         Some(Self {
             auth,
@@ -370,6 +379,49 @@ impl CloudController {
             }
         }
         load_balancer::reconcile(ctx, self);
+    }
+}
+
+/// One pod for every node of the control plane.
+fn keep_pods(ctx: &mut Ctx<'_>, set: &Object) {
+    let config = ctx
+        .store()
+        .get(&Key::within("Secret", set.namespace(), "cloud-config"))
+        .and_then(|secret| secret_value(secret, "config.yaml"));
+    let Some(config) = config else { return };
+    let nodes: Vec<String> = ctx
+        .store()
+        .list("Node")
+        .filter(|node| node.label("node-role.kubernetes.io/control-plane").is_some())
+        .map(|node| node.name().to_owned())
+        .collect();
+    let pods: Vec<Object> = ctx
+        .store()
+        .list("Pod")
+        .filter(|pod| pod.is_owned_by(set.uid()))
+        .cloned()
+        .collect();
+    for pod in pods
+        .iter()
+        .filter(|pod| !nodes.iter().any(|node| node == pod.text(&["spec", "nodeName"])))
+    {
+        ctx.store_mut().delete(&Key::of(pod));
+    }
+    for node in nodes
+        .iter()
+        .filter(|node| !pods.iter().any(|pod| pod.text(&["spec", "nodeName"]) == *node))
+    {
+        let name = ctx.store_mut().generate_name(&format!("{}-", set.name()));
+        let mut pod = Object::new("v1", "Pod", set.namespace(), &name);
+        pod.set(
+            &["metadata", "labels"],
+            set.map(&["spec", "template", "metadata", "labels"]),
+        );
+        pod.set(&["metadata", "annotations", STARTED_WITH], config.clone());
+        pod.set(&["spec"], json!({ "nodeName": node }));
+        pod.set(&["status"], json!({ "phase": "Running" }));
+        pod.add_owner(set, true);
+        ctx.store_mut().insert(pod);
     }
 }
 

@@ -5,7 +5,7 @@ use opennebula::template::Template;
 use super::super::config::FaultKind;
 use super::super::kube::store::secret_value;
 use super::super::kube::{Key, Object};
-use super::super::one::{One, OneError, set_in_nth};
+use super::super::one::{OneError, set_in_nth};
 use super::super::world::Ctx;
 use super::{Next, done, is_due, is_paused};
 
