@@ -37,7 +37,7 @@ struct ServeArguments {
     /// Virtual seconds per second
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
-    /// Folder for one_auth, oneks_auth, alice_auth, mallory_auth and one_endpoint; home of hooks
+    /// Folder for the sessions of the accounts and the address of the endpoint; home of hooks
     #[arg(long)]
     dir: PathBuf,
     /// Where hooks with a relative command are

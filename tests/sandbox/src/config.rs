@@ -24,8 +24,8 @@ pub struct Config {
     pub dummy_repeats_results: bool,
     /// Records kept per hook (`HOOK_LOG_CONF/LOG_RETENTION`).
     pub hook_log_retention: usize,
-    /// Seconds by which a virtual machine's command may exceed one probe datagram: results with more bytes than this
-    /// (standard output and error, encoded) are lost and the command stays in execution.
+    /// Most bytes of a command's result, standard output and error as the probe encodes them, that fit into one
+    /// datagram. A longer result is lost and the command stays in execution.
     pub exec_output_limit: usize,
     /// Names whose values are encrypted in documents (`DOCUMENT_ENCRYPTED_ATTR`); readable by admins only.
     pub document_encrypted: Vec<String>,

@@ -130,7 +130,7 @@ impl Core {
         if !xml::is_storable(&template) || !xml::is_storable_name(&name) {
             return Err(Failure::internal("Error transforming the Document to XML."));
         }
-        let meta = self.new_meta(&ctx.caller, id, name);
+        let meta = Self::new_meta(&ctx.caller, id, name);
         self.documents.insert(id, Document { meta, kind, template });
         Ok(id)
     }

@@ -163,7 +163,7 @@ impl Core {
         }
         xml.raw(&body);
         xml.close("HOOK_MESSAGE");
-        self.fire(&key, &xml.into_string(), host);
+        self.fire(&key, &xml.into_string(), host.as_deref());
     }
 
     /// Publishes the state of an image.
@@ -197,7 +197,7 @@ impl Core {
     }
 
     /// Asks for an execution of every hook with that key.
-    fn fire(&mut self, key: &HookKey, message: &str, host: Option<String>) {
+    fn fire(&mut self, key: &HookKey, message: &str, host: Option<&str>) {
         let document = nokogiri::parse(message);
         let find = |name: &str| {
             let found = document.as_ref().and_then(|document| document.find(name));
@@ -219,11 +219,11 @@ impl Core {
             }
         };
         for id in self.hooks_for(key) {
-            self.ask(id, key, &payload, host.clone());
+            self.ask(id, key, &payload, host);
         }
     }
 
-    fn ask(&mut self, id: u32, key: &HookKey, payload: &Payload, host: Option<String>) {
+    fn ask(&mut self, id: u32, key: &HookKey, payload: &Payload, host: Option<&str>) {
         let Some(hook) = self.hooks.get(id) else { return };
         let words = hook
             .template
@@ -239,7 +239,7 @@ impl Core {
         let remote_host = if hook.is_remote() {
             // Without a host the hook manager only complains.
             match host {
-                Some(host) => Some(host),
+                Some(host) => Some(host.to_owned()),
                 None => return,
             }
         } else {

@@ -132,7 +132,11 @@ fn is_plain_base64(line: &str) -> bool {
 }
 
 fn failed(cause: String) -> ExecutionRecord {
-    ExecutionRecord { code: NO_CODE, stdout: Vec::new(), stderr: cause.into_bytes() }
+    ExecutionRecord {
+        code: NO_CODE,
+        stdout: Vec::new(),
+        stderr: cause.into_bytes(),
+    }
 }
 
 fn wait(mut child: Child, group: Pid, execution: &Execution) -> ExecutionRecord {
@@ -169,14 +173,22 @@ fn wait(mut child: Child, group: Pid, execution: &Execution) -> ExecutionRecord 
         return failed(format!("Timeout executing {}", execution.argv().join(" ")));
     }
     match status {
-        Some(Ok(status)) => ExecutionRecord { code: code(status), stdout, stderr },
+        Some(Ok(status)) => ExecutionRecord {
+            code: code(status),
+            stdout,
+            stderr,
+        },
         Some(Err(error)) => failed(format!("Internal error {error}")),
         None => failed("Internal error: nobody waited for the hook".into()),
     }
 }
 
 fn code(status: ExitStatus) -> i32 {
-    if status.signal().is_some() { NO_CODE } else { status.code().unwrap_or(NO_CODE) }
+    if status.signal().is_some() {
+        NO_CODE
+    } else {
+        status.code().unwrap_or(NO_CODE)
+    }
 }
 
 fn read_all(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
@@ -192,7 +204,9 @@ fn read_all(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
 
 /// The output, or nothing if somebody else still holds the pipe.
 fn collected(output: Option<Receiver<Vec<u8>>>) -> Vec<u8> {
-    output.and_then(|output| output.recv_timeout(READ_GRACE).ok()).unwrap_or_default()
+    output
+        .and_then(|output| output.recv_timeout(READ_GRACE).ok())
+        .unwrap_or_default()
 }
 
 /// The process groups of hooks that run.
@@ -201,11 +215,17 @@ struct Running(Arc<Mutex<HashSet<Pid>>>);
 
 impl Running {
     fn add(&self, group: Pid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(group);
     }
 
     fn remove(&self, group: Pid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&group);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&group);
     }
 
     fn end_all(&self) {
@@ -230,7 +250,11 @@ impl HookManager {
         let running = Running::default();
         let watched = running.clone();
         let dispatcher = thread::spawn(move || dispatch(&sandbox, &processes, &watched, &stopped));
-        Self { stop, dispatcher: Some(dispatcher), running }
+        Self {
+            stop,
+            dispatcher: Some(dispatcher),
+            running,
+        }
     }
 }
 
@@ -249,15 +273,24 @@ fn dispatch(sandbox: &Sandbox, processes: &HookProcesses, running: &Running, sto
     let work = Arc::new(Mutex::new(work));
     let workers: Vec<JoinHandle<()>> = (0..processes.slots.max(1))
         .map(|_| {
-            let (sandbox, processes, running, work) =
-                (sandbox.clone(), processes.clone(), running.clone(), Arc::clone(&work));
+            let (sandbox, processes, running, work) = (
+                sandbox.clone(),
+                processes.clone(),
+                running.clone(),
+                Arc::clone(&work),
+            );
             thread::spawn(move || {
                 loop {
                     let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(execution) = next else { return };
                     let record = processes.execute_watched(&execution, sandbox.now(), &running);
                     if record.code != 0 {
-                        log::warn!("hook {} for {} ended with {}", execution.hook_name, execution.key, record.code);
+                        log::warn!(
+                            "hook {} for {} ended with {}",
+                            execution.hook_name,
+                            execution.key,
+                            record.code
+                        );
                     }
                     sandbox.record_execution(&execution, record);
                 }
@@ -272,7 +305,12 @@ fn dispatch(sandbox: &Sandbox, processes: &HookProcesses, running: &Running, sto
     }
     drop(queue);
     // What is still waiting is not begun any more.
-    while work.lock().unwrap_or_else(PoisonError::into_inner).try_recv().is_ok() {}
+    while work
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .try_recv()
+        .is_ok()
+    {}
     for worker in workers {
         let _ = worker.join();
     }

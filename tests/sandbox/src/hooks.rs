@@ -330,7 +330,7 @@ pub(crate) fn pool_info(core: &mut Core, ctx: &mut Context, _args: &Args<'_>) ->
 /// `one.hooklog.info`: first and last second, hook, -1 failed, 0 all, 1 succeeded.
 pub(crate) fn log_info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     core.authorize(&ctx.caller, Operation::Manage, &Target::pool(ObjectKind::Hook))?;
-    let (first, last, only, code) = (
+    let (since, until, only, outcome) = (
         args.int_or(0, -1),
         args.int_or(1, -1),
         args.int_or(2, -1),
@@ -345,8 +345,8 @@ pub(crate) fn log_info(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     {
         for record in &hook.log {
             let time = i64::try_from(record.time).unwrap_or(i64::MAX);
-            let in_time = (first < 0 || time >= first) && (last < 0 || time <= last);
-            let wanted = match code {
+            let in_time = (since < 0 || time >= since) && (until < 0 || time <= until);
+            let wanted = match outcome {
                 -1 => record.record.code != 0,
                 1 => record.record.code == 0,
                 _ => true,

@@ -35,7 +35,11 @@ pub struct Serve {
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { port: 0, speed: 1.0, connections: 15 }
+        Self {
+            port: 0,
+            speed: 1.0,
+            connections: 15,
+        }
     }
 }
 
@@ -55,14 +59,25 @@ impl Server {
     ///
     /// # Errors
     /// The port is taken, or the system has no resources.
-    pub fn start(sandbox: Sandbox, serve: Serve) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    pub fn start(sandbox: &Sandbox, serve: Serve) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", serve.port)))?;
         let address = listener.local_addr()?;
-        let listener = Limited { listener, slots: Arc::new(Semaphore::new(serve.connections.max(1))) };
+        let listener = Limited {
+            listener,
+            slots: Arc::new(Semaphore::new(serve.connections.max(1))),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let (stop_clock, clock_stopped) = mpsc::channel();
-        let clock = Clock { sandbox: sandbox.clone(), began: Instant::now(), start: sandbox.now(), speed: serve.speed };
+        let clock = Clock {
+            sandbox: sandbox.clone(),
+            began: Instant::now(),
+            start: sandbox.now(),
+            speed: serve.speed,
+        };
         let router = Router::new()
             .route("/RPC2", post(answer))
             .layer(DefaultBodyLimit::disable())
@@ -81,11 +96,18 @@ impl Server {
             runtime.shutdown_background();
         });
         let ticker = thread::spawn(move || {
-            while clock.speed > 0.0 && clock_stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+            while clock.speed > 0.0
+                && clock_stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout)
+            {
                 clock.set();
             }
         });
-        Ok(Self { address, stop: Some(stop), stop_clock, threads: vec![server, ticker] })
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            stop_clock,
+            threads: vec![server, ticker],
+        })
     }
 
     /// Where it listens.
@@ -146,7 +168,10 @@ async fn answer(State(clock): State<Clock>, body: Bytes) -> Response {
         }
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/xml; charset=utf-8"),
+    );
     // One request per connection, so that an idle client holds none of the few connections.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
@@ -169,7 +194,15 @@ impl Listener for Limited {
                 continue;
             };
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection { stream, _permit: permit }, address),
+                Ok((stream, address)) => {
+                    return (
+                        Connection {
+                            stream,
+                            _permit: permit,
+                        },
+                        address,
+                    );
+                }
                 // Out of file descriptors or the like: somebody else will be done soon.
                 Err(_) => tokio::time::sleep(TICK).await,
             }
@@ -188,7 +221,11 @@ struct Connection {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -216,7 +253,11 @@ mod tests {
     fn post(address: SocketAddr, path: &str, body: &str) -> String {
         let mut stream = std::net::TcpStream::connect(address).unwrap();
         let length = body.len();
-        write!(stream, "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
         let mut answer = String::new();
         // A broken connection is an answer too.
         let _ = stream.read_to_string(&mut answer);
@@ -229,29 +270,67 @@ mod tests {
     #[test]
     fn clients_are_served() {
         let sandbox = Sandbox::new(Config::default());
-        let server = Server::start(sandbox.clone(), Serve { speed: 0.0, ..Serve::default() }).unwrap();
+        let server = Server::start(
+            &sandbox,
+            Serve {
+                speed: 0.0,
+                ..Serve::default()
+            },
+        )
+        .unwrap();
         let answer = post(server.address(), "/RPC2", VERSION);
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("<string>7.5.80</string>"), "{answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("<string>7.5.80</string>"),
+            "{answer}"
+        );
         assert!(post(server.address(), "/other", VERSION).starts_with("HTTP/1.1 404"));
         assert!(post(server.address(), "/RPC2", "nonsense").contains("<fault>"));
         assert_eq!(sandbox.calls().count("one.system.version"), 1);
-        assert_eq!(server.endpoint(), format!("http://127.0.0.1:{}/RPC2", server.address().port()));
+        assert_eq!(
+            server.endpoint(),
+            format!("http://127.0.0.1:{}/RPC2", server.address().port())
+        );
     }
 
     #[test]
     fn more_clients_than_connections_all_get_an_answer() {
         let sandbox = Sandbox::new(Config::default());
-        let server = Server::start(sandbox, Serve { speed: 0.0, connections: 2, ..Serve::default() }).unwrap();
+        let server = Server::start(
+            &sandbox,
+            Serve {
+                speed: 0.0,
+                connections: 2,
+                ..Serve::default()
+            },
+        )
+        .unwrap();
         let address = server.address();
-        let clients: Vec<_> = (0..20).map(|_| thread::spawn(move || post(address, "/RPC2", VERSION))).collect();
-        assert!(clients.into_iter().all(|client| client.join().unwrap().contains("7.5.80")));
+        let clients: Vec<_> = (0..20)
+            .map(|_| thread::spawn(move || post(address, "/RPC2", VERSION)))
+            .collect();
+        assert!(
+            clients
+                .into_iter()
+                .all(|client| client.join().unwrap().contains("7.5.80"))
+        );
     }
 
     #[test]
     fn a_dropped_answer_breaks_the_connection() {
         let sandbox = Sandbox::new(Config::default());
-        sandbox.faults(|faults| faults.calls.push(CallFault::any(When::Nth(1), Effect::DropAnswer)));
-        let server = Server::start(sandbox, Serve { speed: 0.0, ..Serve::default() }).unwrap();
+        sandbox.faults(|faults| {
+            faults
+                .calls
+                .push(CallFault::any(When::Nth(1), Effect::DropAnswer))
+        });
+        let server = Server::start(
+            &sandbox,
+            Serve {
+                speed: 0.0,
+                ..Serve::default()
+            },
+        )
+        .unwrap();
         assert_eq!(post(server.address(), "/RPC2", VERSION), "");
         assert!(post(server.address(), "/RPC2", VERSION).contains("7.5.80"));
     }

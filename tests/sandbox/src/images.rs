@@ -218,15 +218,13 @@ pub(crate) fn enable(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
     } else {
         ImageState::Disabled
     };
-    match core.images.get(id).map(|image| image.state) {
-        Some(ImageState::Used | ImageState::UsedPers) => Err(Failure::internal(
+    if core.images.get(id).is_some_and(|image| !image.vms.is_empty()) {
+        return Err(Failure::internal(
             "Could not enable or disable image: Image cannot be in state USED.",
-        )),
-        _ => {
-            core.set_image_state(id, state);
-            done(id)
-        }
+        ));
     }
+    core.set_image_state(id, state);
+    done(id)
 }
 
 impl Core {
@@ -259,7 +257,7 @@ impl Core {
         }
         let id = self.images.next_id();
         let image = Image {
-            meta: self.new_meta(caller, id, name),
+            meta: Self::new_meta(caller, id, name),
             state: ImageState::Locked,
             prev_state: ImageState::Locked,
             datastore,

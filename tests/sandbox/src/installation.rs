@@ -46,7 +46,7 @@ impl Installation {
     /// A file can't be written, or the port is taken.
     pub fn start(&self, sandbox: &Sandbox, config: &Config) -> io::Result<Running> {
         fs::create_dir_all(&self.directory)?;
-        let server = Server::start(sandbox.clone(), self.serve)?;
+        let server = Server::start(sandbox, self.serve)?;
         let endpoint = server.endpoint();
         let auth = [
             ("one_auth", "oneadmin", config.oneadmin_password.as_str()),
@@ -69,7 +69,11 @@ impl Installation {
         let timer = self.timer.as_ref().map(|(seconds, command)| {
             Timer::start(sandbox.clone(), processes.clone(), *seconds, command.clone())
         });
-        Ok(Running { server, _manager: HookManager::start(sandbox.clone(), processes), _timer: timer })
+        Ok(Running {
+            server,
+            _manager: HookManager::start(sandbox.clone(), processes),
+            _timer: timer,
+        })
     }
 }
 
@@ -81,7 +85,12 @@ impl Running {
 }
 
 fn write_secret(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())
 }
 
@@ -111,7 +120,10 @@ impl Timer {
                 }
             }
         });
-        Self { stop, thread: Some(thread) }
+        Self {
+            stop,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -178,28 +190,48 @@ mod tests {
         sandbox.standard_cloud().unwrap();
         let hook = "NAME=\"made\"\nTYPE=\"api\"\nCALL=\"one.document.allocate\"\nCOMMAND=\"/usr/bin/touch\"\n\
                     ARGUMENTS=\"made\"";
-        sandbox.ask("oneadmin:opennebula", "one.hook.allocate", &[hook.into()]).unwrap();
+        sandbox
+            .ask("oneadmin:opennebula", "one.hook.allocate", &[hook.into()])
+            .unwrap();
         let installation = Installation {
             directory: folder.path().into(),
             hooks: folder.path().into(),
             environment: vec![],
-            serve: Serve { speed: 1000.0, ..Serve::default() },
+            serve: Serve {
+                speed: 1000.0,
+                ..Serve::default()
+            },
             timer: Some((60, format!("/usr/bin/touch {}/swept", folder.path().display()))),
         };
         // Hooks start in the root folder; their files are found by absolute names.
         let hook = format!("ARGUMENTS=\"{}/made\"", folder.path().display());
-        sandbox.ask("oneadmin:opennebula", "one.hook.update", &[0.into(), hook.into(), 1.into()]).unwrap();
+        sandbox
+            .ask(
+                "oneadmin:opennebula",
+                "one.hook.update",
+                &[0.into(), hook.into(), 1.into()],
+            )
+            .unwrap();
         let running = installation.start(&sandbox, &config).unwrap();
         let auth = folder.path().join("oneks_auth");
         assert_eq!(fs::read_to_string(&auth).unwrap(), "serveradmin:server-secret\n");
         assert_eq!(fs::metadata(&auth).unwrap().permissions().mode() & 0o777, 0o600);
         let endpoint = fs::read_to_string(folder.path().join("one_endpoint")).unwrap();
         assert_eq!(endpoint.trim(), running.endpoint());
-        sandbox.ask("alice:alicepw", "one.document.allocate", &["NAME=\"a\"".into(), 120.into()]).unwrap();
+        sandbox
+            .ask(
+                "alice:alicepw",
+                "one.document.allocate",
+                &["NAME=\"a\"".into(), 120.into()],
+            )
+            .unwrap();
         let began = Instant::now();
         let exists = |name: &str| folder.path().join(name).exists();
         while !(exists("made") && exists("swept") && !sandbox.hook_codes(0).is_empty()) {
-            assert!(began.elapsed() < Duration::from_secs(60), "neither hook nor timer ran");
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "neither hook nor timer ran"
+            );
             thread::sleep(LOOK);
         }
         assert_eq!(sandbox.hook_codes(0), [0]);

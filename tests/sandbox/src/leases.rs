@@ -198,12 +198,11 @@ impl AddressRange {
     }
 
     fn index(&self, address: &str) -> Option<u32> {
-        let offset = match address.parse::<Ipv4Addr>() {
-            Ok(ip) => u32::from(ip).checked_sub(u32::from(self.ip?))?,
-            Err(_) => {
-                let (prefix, mac) = parse_mac(address)?;
-                (prefix == self.mac_prefix).then(|| mac.checked_sub(self.mac))??
-            }
+        let offset = if let Ok(ip) = address.parse::<Ipv4Addr>() {
+            u32::from(ip).checked_sub(u32::from(self.ip?))?
+        } else {
+            let (prefix, mac) = parse_mac(address)?;
+            (prefix == self.mac_prefix).then(|| mac.checked_sub(self.mac))??
         };
         (offset < self.size).then_some(offset)
     }
@@ -299,10 +298,11 @@ fn parse_mac(text: &str) -> Option<(u16, u32)> {
         .map(|byte| u8::from_str_radix(byte, 16))
         .collect::<Result<_, _>>()
         .ok()?;
-    let [a, b, c, d, e, f] = bytes[..] else {
-        return None;
-    };
-    Some((u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])))
+    let (prefix, rest) = bytes.split_first_chunk()?;
+    Some((
+        u16::from_be_bytes(*prefix),
+        u32::from_be_bytes(rest.try_into().ok()?),
+    ))
 }
 
 #[cfg(test)]
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn addresses_are_taken_in_a_circle() {
         let mut range = range(3);
-        let mut take = |range: &mut AddressRange, vm| {
+        let take = |range: &mut AddressRange, vm| {
             range
                 .take(Holder::Vm(vm))
                 .map(|lease| lease.ip.unwrap().to_string())

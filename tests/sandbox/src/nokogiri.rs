@@ -4,6 +4,7 @@
 //! decides what a hook gets to see, forged parameters and lost text included.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// A node of the document.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +109,8 @@ impl Element {
                     out.push_str(&text.replace("]]>", "]]]]><![CDATA[>"));
                     out.push_str("]]>");
                 }
-                Node::Comment(text) => out.push_str(&format!("<!--{text}-->")),
-                Node::Instruction(text) => out.push_str(&format!("<?{text}?>")),
+                Node::Comment(text) => out.extend(["<!--", text, "-->"]),
+                Node::Instruction(text) => out.extend(["<?", text, "?>"]),
             }
         }
         if format {
@@ -140,7 +141,8 @@ fn escape(out: &mut String, text: &str, attribute: bool) {
             '\t' if attribute => out.push_str("&#9;"),
             '\r' => out.push_str("&#13;"),
             c if c.is_ascii() => out.push(c),
-            c => out.push_str(&format!("&#x{:X};", u32::from(c))),
+            // Writing to a string can't fail.
+            c => drop(write!(out, "&#x{:X};", u32::from(c))),
         }
     }
 }

@@ -329,12 +329,12 @@ impl Core {
         let (Some(usage), Some(object)) = (usage, self.object(kind, id)) else {
             return Ok(());
         };
-        let (old_uid, old_gid) = (object.meta().uid, object.meta().gid);
+        let before = (object.meta().uid, object.meta().gid);
         // 0 has no quotas and stands for an owner that stays.
         self.charge(uid.unwrap_or(0), gid.unwrap_or(0), &usage)?;
         self.discharge(
-            if uid.is_some() { old_uid } else { 0 },
-            if gid.is_some() { old_gid } else { 0 },
+            if uid.is_some() { before.0 } else { 0 },
+            if gid.is_some() { before.1 } else { 0 },
             &usage,
         );
         Ok(())

@@ -1,5 +1,7 @@
 //! A small generator of repeatable random numbers (splitmix64).
 
+use std::fmt::Write;
+
 /// Equal seeds give equal sequences.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
@@ -31,7 +33,8 @@ impl Rng {
     pub(crate) fn hex(&mut self, digits: usize) -> String {
         let mut text = String::with_capacity(digits + 16);
         while text.len() < digits {
-            text.push_str(&format!("{:016x}", self.next()));
+            // Writing to a string can't fail.
+            let _ = write!(text, "{:016x}", self.next());
         }
         text.truncate(digits);
         text

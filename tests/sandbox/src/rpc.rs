@@ -143,10 +143,9 @@ impl Core {
     /// Performs one call and publishes its event.
     pub(crate) fn perform(&mut self, name: &str, params: &[Value]) -> (Reply, CallFacts) {
         let mut facts = CallFacts {
-            method: name.into(),
+            object: params.iter().skip(1).find_map(Value::as_int),
             ..CallFacts::default()
         };
-        facts.object = params.iter().skip(1).find_map(Value::as_int);
         let Some(method) = methods::find(name) else {
             let message = format!("Method '{name}' not defined");
             return (
@@ -209,7 +208,6 @@ fn reply(outcome: Outcome, method: &Method, uid: Option<u32>) -> Reply {
 /// What the call log keeps.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallFacts {
-    pub(crate) method: String,
     pub(crate) user: String,
     pub(crate) object: Option<i64>,
 }

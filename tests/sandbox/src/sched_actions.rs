@@ -147,6 +147,18 @@ impl SchedAction {
         self.is_open() && self.time < now
     }
 
+    /// Notes that it was done, and when it is to be done again.
+    fn finish(&mut self, now: u64) {
+        self.done = Some(now);
+        self.times += 1;
+        self.message.clear();
+        if let Some(hours) = self.hours {
+            while self.time <= now {
+                self.time += hours * 3600;
+            }
+        }
+    }
+
     fn write(&self, xml: &mut Xml) {
         xml.open("SCHED_ACTION");
         xml.field("ID", self.id);
@@ -301,18 +313,10 @@ impl Core {
                 Err(vms::Refused::Unknown) => Some(format!("Action \"{name}\" is not supported")),
             };
             if let Some(action) = self.sched_actions.get_mut(id) {
-                match message {
-                    Some(message) => action.message = format!("{} : {message}", crate::clock::asctime(now)),
-                    None => {
-                        action.done = Some(now);
-                        action.times += 1;
-                        action.message.clear();
-                        if let Some(hours) = action.hours {
-                            while action.time <= now {
-                                action.time += hours * 3600;
-                            }
-                        }
-                    }
+                if let Some(message) = message {
+                    action.message = format!("{} : {message}", crate::clock::asctime(now));
+                } else {
+                    action.finish(now);
                 }
             }
             self.show_sched_actions(vm);

@@ -40,13 +40,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// The id as a result.
+#[allow(clippy::unnecessary_wraps)] // What a method returns can fail.
 pub(crate) fn done(id: u32) -> Outcome {
     Ok(Value::from(id))
 }
 
 impl Core {
     /// The metadata of an object that the caller is about to make.
-    pub(crate) fn new_meta(&self, caller: &Caller, id: u32, name: String) -> Meta {
+    pub(crate) fn new_meta(caller: &Caller, id: u32, name: String) -> Meta {
         Meta {
             id,
             uid: caller.uid,
@@ -210,20 +211,19 @@ pub(crate) fn chown(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
         request.need(Operation::Use, &target(ObjectKind::Group, group));
     }
     request.finish()?;
-    let new_uid = u32::try_from(uid).ok();
-    let new_gid = u32::try_from(gid).ok();
-    if let Some(new_uid) = new_uid
-        && let Some(holder) = core.holder_of(ctx.kind, &object.meta().name, new_uid)
+    let (user, group) = (u32::try_from(uid).ok(), u32::try_from(gid).ok());
+    if let Some(user) = user
+        && let Some(holder) = core.holder_of(ctx.kind, &object.meta().name, user)
     {
         return Err(Failure::internal(format!(
-            "user [{new_uid}] already owns {} [{holder}] with NAME {}",
+            "user [{user}] already owns {} [{holder}] with NAME {}",
             ctx.kind.title(),
             object.meta().name
         )));
     }
     let object_id = object.meta().id;
-    core.check_chown_quota(ctx.kind, object_id, new_uid, new_gid)?;
-    core.give(ctx.kind, object_id, new_uid, new_gid);
+    core.check_chown_quota(ctx.kind, object_id, user, group)?;
+    core.give(ctx.kind, object_id, user, group);
     if ctx.kind == ObjectKind::VRouter {
         let vms = core
             .vrouters
@@ -231,8 +231,8 @@ pub(crate) fn chown(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
             .map(|router| router.vms.clone())
             .unwrap_or_default();
         for vm in vms {
-            core.check_chown_quota(ObjectKind::Vm, vm, new_uid, new_gid)?;
-            core.give(ObjectKind::Vm, vm, new_uid, new_gid);
+            core.check_chown_quota(ObjectKind::Vm, vm, user, group)?;
+            core.give(ObjectKind::Vm, vm, user, group);
         }
     }
     Ok(Value::from(id))

@@ -70,7 +70,7 @@ macro_rules! lcm_states {
         /// `VM/LCM_STATE`: what happens to an active VM. Everything else has [`LcmState::LcmInit`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum LcmState {
-            $(#[doc = $name] $variant = $number,)*
+            $(#[doc = concat!("`", $name, "`")] $variant = $number,)*
         }
 
         impl LcmState {

@@ -7,6 +7,7 @@ use crate::rpc::{Args, Context, Outcome};
 use crate::xml::Xml;
 
 /// `one.system.version`.
+#[allow(clippy::unnecessary_wraps)] // Other methods can fail.
 pub(crate) fn version(core: &mut Core, _ctx: &mut Context, _args: &Args<'_>) -> Outcome {
     Ok(core.config.version.as_str().into())
 }
@@ -32,6 +33,7 @@ pub(crate) fn config(core: &mut Core, ctx: &mut Context, _args: &Args<'_>) -> Ou
 }
 
 /// `one.zone.raftstatus` of a front-end that is alone.
+#[allow(clippy::unnecessary_wraps)] // Other methods can fail.
 pub(crate) fn raft_status(_core: &mut Core, _ctx: &mut Context, _args: &Args<'_>) -> Outcome {
     let mut xml = Xml::new();
     xml.open("RAFT");

@@ -161,7 +161,7 @@ impl Core {
         if !xml::is_storable(&template) {
             return Err(Failure::internal("Error transforming the Template to XML."));
         }
-        let meta = self.new_meta(caller, id, name);
+        let meta = Self::new_meta(caller, id, name);
         self.templates.insert(
             id,
             VmTemplate {

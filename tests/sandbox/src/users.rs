@@ -1,6 +1,7 @@
 //! Users, their sessions and their login tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
 use base64::Engine;
@@ -240,10 +241,12 @@ fn write_default_quotas(xml: &mut Xml, name: &str) {
 
 /// The hash that oned keeps of a password.
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut hash = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a string can't fail.
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash
 }
 
 /// Decrypts a token of the driver `server_cipher` and returns when it ends. `None` if it is not the server's. The hash
@@ -555,7 +558,7 @@ mod tests {
             ];
             core.perform("one.user.login", &params).0
         };
-        let mut own = |core: &mut Core, token: &str, seconds| match login(core, token, seconds) {
+        let own = |core: &mut Core, token: &str, seconds| match login(core, token, seconds) {
             crate::rpc::Reply::Success(value) => value.as_str().unwrap().to_owned(),
             other => panic!("{other:?}"),
         };

@@ -92,7 +92,7 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
     template.remove("NAME");
     template.remove("ROLE");
     let id = core.vmgroups.next_id();
-    let meta = core.new_meta(&ctx.caller, id, name);
+    let meta = Core::new_meta(&ctx.caller, id, name);
     core.vmgroups.insert(
         id,
         VmGroup {

@@ -32,6 +32,7 @@ use crate::states::{LcmState, VmState};
 use crate::xml::Xml;
 
 /// A virtual machine.
+#[allow(clippy::struct_excessive_bools)] // They are independent of each other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Vm {
     /// Id, owner, name, rights.
@@ -216,11 +217,13 @@ impl Object for Vm {
         &mut self.meta
     }
 
-    /// `update` changes the user template.
+    // What `update` changes is the user template.
+    #[allow(clippy::misnamed_getters)]
     fn template(&self) -> &Template {
         &self.user_template
     }
 
+    #[allow(clippy::misnamed_getters)]
     fn template_mut(&mut self) -> &mut Template {
         &mut self.user_template
     }

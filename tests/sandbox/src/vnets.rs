@@ -114,10 +114,6 @@ impl Vnet {
         Ok(())
     }
 
-    pub(crate) fn range(&mut self, id: u32) -> Option<&mut AddressRange> {
-        self.ranges.iter_mut().find(|range| range.id == id)
-    }
-
     /// Frees everything that a holder has.
     pub(crate) fn release(&mut self, holder: Holder) {
         for range in &mut self.ranges {
@@ -170,7 +166,7 @@ impl Core {
             }
         }
         let mut vnet = Vnet {
-            meta: self.new_meta(caller, id, name),
+            meta: Self::new_meta(caller, id, name),
             clusters: clusters.clone(),
             parent: None,
             ranges: Vec::new(),
@@ -354,7 +350,7 @@ fn lease(core: &Core, ctx: &Context, args: &Args<'_>) -> Result<(u32, LeaseAddre
     ))
 }
 
-/// `one.vn.reserve`: id, template with SIZE, NAME or NETWORK_ID, AR_ID, IP.
+/// `one.vn.reserve`: id, template with size, name or network, range, first address.
 pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let template = parse(args.text(1)).map_err(Failure::action)?;
     let number = |name: &str| template.get(name).and_then(|text| text.parse::<i64>().ok());
@@ -424,19 +420,18 @@ pub(crate) fn reserve(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Ou
     }
     request.finish()?;
 
-    let reservation = match existing.and_then(|into| u32::try_from(into).ok()) {
-        Some(into) => into,
-        None => {
-            let mut copy = parent.template().clone();
-            let clusters = parent.clusters().to_vec();
-            copy.push(Attribute::text("NAME", name));
-            let caller = ctx.caller.clone();
-            let made = core.insert_vnet(&caller, copy, clusters)?;
-            if let Some(vnet) = core.vnets.get_mut(made) {
-                vnet.parent = Some(parent_id);
-            }
-            made
+    let reservation = if let Some(into) = existing.and_then(|into| u32::try_from(into).ok()) {
+        into
+    } else {
+        let mut copy = parent.template().clone();
+        let clusters = parent.clusters().to_vec();
+        copy.push(Attribute::text("NAME", name));
+        let caller = ctx.caller.clone();
+        let made = core.insert_vnet(&caller, copy, clusters)?;
+        if let Some(vnet) = core.vnets.get_mut(made) {
+            vnet.parent = Some(parent_id);
         }
+        made
     };
     let owner = core
         .vnets

@@ -126,7 +126,7 @@ pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> O
         core.discharge(uid, ctx.caller.gid, &usage);
         return Err(Failure::internal("Error transforming the Virtual Router to XML."));
     }
-    let meta = core.new_meta(&ctx.caller, id, name);
+    let meta = Core::new_meta(&ctx.caller, id, name);
     core.vrouters.insert(
         id,
         VRouter {

@@ -61,10 +61,10 @@ impl Core {
             for nic in template.get_vectors("NIC") {
                 let nic_id = vector_value(nic, "NIC_ID").unwrap_or("0");
                 for (name, key, other, ask_network) in NETWORK {
-                    let mut text = vector_value(nic, key).unwrap_or("").to_owned();
-                    if text.is_empty() && !other.is_empty() {
-                        text = vector_value(nic, other).unwrap_or("").to_owned();
-                    }
+                    let own = [key, other]
+                        .into_iter()
+                        .find_map(|key| vector_value(nic, key).filter(|text| !text.is_empty()));
+                    let mut text = own.unwrap_or("").to_owned();
                     if text.is_empty() && ask_network {
                         text = self.network_value(nic, key);
                     }

@@ -1,6 +1,6 @@
 //! From a template to a VM: rights, quotas, images, addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opennebula::template::{Attribute, Template, vector_value};
 
@@ -234,7 +234,7 @@ impl Core {
             (false, false) => VmState::Pending,
         };
         Ok(Vm {
-            meta: self.new_meta(caller, id, name),
+            meta: Self::new_meta(caller, id, name),
             state,
             lcm_state: LcmState::LcmInit,
             prev_state: state,
@@ -368,7 +368,7 @@ impl Core {
         let disks: Vec<Vec<(String, String)>> = template.get_vectors("DISK").map(<[_]>::to_vec).collect();
         template.remove("DISK");
         let mut cloning = false;
-        let mut letters: Vec<(String, u8)> = Vec::new();
+        let mut letters: BTreeMap<String, u8> = BTreeMap::new();
         for (index, mut disk) in disks.into_iter().enumerate() {
             let prefix = match self.disk_image(&disk, uid)? {
                 Some(image) => {
@@ -379,13 +379,7 @@ impl Core {
             };
             set(&mut disk, "DISK_ID", index.to_string());
             if vector_value(&disk, "TARGET").is_none() {
-                let letter = match letters.iter_mut().find(|(known, _)| *known == prefix) {
-                    Some((_, letter)) => letter,
-                    None => {
-                        letters.push((prefix.clone(), b'a'));
-                        &mut letters.last_mut().ok_or("no disk")?.1
-                    }
-                };
+                let letter = letters.entry(prefix.clone()).or_insert(b'a');
                 let name = format!("{prefix}{}", char::from(*letter));
                 *letter += 1;
                 set(&mut disk, "TARGET", name);
@@ -542,7 +536,7 @@ impl Core {
 
 /// Checks the numbers of CPU, VCPU and MEMORY.
 fn check_capacity(template: &mut Template) -> Result<(), String> {
-    let number = |template: &Template, name: &str| template.get(name).map(|text| text.parse::<f64>());
+    let number = |template: &Template, name: &str| template.get(name).map(str::parse::<f64>);
     let is_positive = |value: &Option<Result<f64, _>>| matches!(value, Some(Ok(number)) if *number > 0.0);
     if !is_positive(&number(template, "MEMORY")) {
         return Err("MEMORY attribute must be a positive integer value.".into());

@@ -149,9 +149,9 @@ impl Core {
             | LcmState::BootUnknown => {
                 let name = vm.meta.name.clone();
                 if self.faults.boot_fails(id, &name) {
-                    self.boot_failure(id)
+                    self.boot_failure(id);
                 } else {
-                    self.boot_success(id)
+                    self.boot_success(id);
                 }
             }
             LcmState::Shutdown | LcmState::ShutdownPoweroff | LcmState::ShutdownUndeploy => {

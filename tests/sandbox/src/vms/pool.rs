@@ -46,6 +46,7 @@ fn pool(core: &Core, ctx: &Context, args: &Args<'_>, write: impl Fn(&Vm, &mut Xm
 }
 
 /// `one.vmpool.infoset`: ids joined by commas, extended. What doesn't exist or may not be seen is left out.
+#[allow(clippy::unnecessary_wraps)] // Other methods can fail.
 pub(crate) fn pool_info_set(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let wanted: BTreeSet<u32> = args
         .text(0)
@@ -60,9 +61,9 @@ pub(crate) fn pool_info_set(core: &mut Core, ctx: &mut Context, args: &Args<'_>)
     let extended = args.flag(1);
     Ok(written(core, &ids, |vm, xml| {
         if extended {
-            vm.write_full(xml, true)
+            vm.write_full(xml, true);
         } else {
-            vm.write_short(xml)
+            vm.write_short(xml);
         }
     }))
 }

@@ -12,7 +12,8 @@ pub fn recorded(start: u64) -> Sandbox {
         start,
         timings: Timings {
             exec_probe: 5,
-            scheduler_window: 10, ..Timings::instant()
+            scheduler_window: 10,
+            ..Timings::instant()
         },
         ..Config::default()
     };

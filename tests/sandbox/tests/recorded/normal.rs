@@ -44,7 +44,11 @@ fn without_times(text: &str) -> String {
     while let Some(at) = rest.find("17953") {
         let digits = rest[at..].bytes().take_while(u8::is_ascii_digit).count();
         out.push_str(&rest[..at]);
-        out.push_str(if digits == 10 { "TIME" } else { &rest[at..at + digits] });
+        out.push_str(if digits == 10 {
+            "TIME"
+        } else {
+            &rest[at..at + digits]
+        });
         rest = &rest[at + digits..];
     }
     out.push_str(rest);

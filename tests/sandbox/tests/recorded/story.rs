@@ -55,7 +55,7 @@ fn tell(sandbox: &Sandbox) -> Vec<(Exchange, String)> {
             let Ok(Response::Success { value }) = xmlrpc::decode_response(&answer) else {
                 panic!("no token: {answer}")
             };
-            token = value.as_str().unwrap().to_owned();
+            value.as_str().unwrap().clone_into(&mut token);
         }
         let answer = if token.is_empty() {
             answer
