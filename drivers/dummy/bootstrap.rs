@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oneks_driver::{
     Bootstrap, Cluster, DriverError, Group, Nodes, Router, Seed, SeedDone, TemplateText, VmText,
 };
-use opennebula::template::Template;
+use opennebula::template::{Attribute, Template};
 
 use crate::text::{self, Kind};
 
@@ -51,22 +51,19 @@ fn router_vm(cluster: &Cluster, group: &Group) -> Result<String, DriverError> {
 
 /// The router itself: a floating address in either network. The VMs need none of their own in the public one.
 fn router(cluster: &Cluster) -> Result<String, DriverError> {
-    let mut public = Template::new();
-    public.set_vector(
-        "NIC",
-        [
-            ("NETWORK_ID", cluster.placement.public.id.to_string()),
-            ("FLOATING_IP", "YES".to_owned()),
-            ("FLOATING_ONLY", "YES".to_owned()),
-        ],
-    );
-    let mut private = Template::new();
-    private.set_vector(
-        "NIC",
-        [
-            ("NETWORK_ID", cluster.placement.private.id.to_string()),
-            ("FLOATING_IP", "YES".to_owned()),
-        ],
-    );
-    Ok(format!("{}\n{}", text::text(&public)?, text::text(&private)?))
+    let network = |id: u32| ("NETWORK_ID", id.to_string());
+    let yes = |key| (key, "YES".to_owned());
+    let public = [
+        network(cluster.placement.public.id),
+        yes("FLOATING_IP"),
+        yes("FLOATING_ONLY"),
+    ];
+    let private = [network(cluster.placement.private.id), yes("FLOATING_IP")];
+    let template: Template = [
+        Attribute::vector("NIC", public),
+        Attribute::vector("NIC", private),
+    ]
+    .into_iter()
+    .collect();
+    text::text(&template)
 }

@@ -1,8 +1,8 @@
 //! From an action to its answer.
 
 use oneks_driver::{
-    Action, Capabilities, Cluster, Driver, DriverError, Group, Info, Invalid, Kubeconfig, Observation,
-    Validation, VmCondition, answer, reason,
+    Action, Capabilities, Cluster, Driver, DriverError, Group, Info, Invalid, Kubeconfig, Node, Observation,
+    Role, Validation, VmCondition, answer, reason,
 };
 use serde_json::Value;
 
@@ -47,49 +47,61 @@ fn info() -> Info {
 
 /// Only the inputs that VMs are made from matter here.
 fn validate(group: &Group) -> Validation {
-    let mut errors = Vec::new();
-    for input in ["cpu", "vcpu", "memory"] {
-        if let Err(e) = text::number(group, input) {
-            errors.push(Invalid {
-                path: format!("{}.user_inputs_values.{input}", group.key),
-                message: e.message,
-            });
-        }
+    let own = match group.role {
+        Role::ControlPlane => "control_plane".to_owned(),
+        Role::NodeGroup => format!("node_groups[{}]", group.key),
+    };
+    let wrong = text::SIZES.iter().filter_map(|(_, input)| {
+        let message = text::size(group, input).err()?;
+        let path = format!("{own}.user_inputs_values.{input}");
+        Some(Invalid { path, message })
+    });
+    Validation {
+        errors: wrong.collect(),
     }
-    Validation { errors }
 }
 
 /// A node is ready when its VM runs.
 fn observe(group: &Group) -> Observation {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let there: Vec<_> = group
+    let nodes: Vec<Node> = group
         .vms
         .iter()
         .filter(|vm| vm.condition != VmCondition::Ending)
+        .map(|vm| Node {
+            name: vm.name.clone(),
+            vm: Some(vm.id),
+            ready: vm.condition == VmCondition::Running,
+            version: vm.version.clone(),
+        })
         .collect();
-    let running = there
-        .iter()
-        .filter(|vm| vm.condition == VmCondition::Running)
-        .count();
-    let updated = there
-        .iter()
-        .filter(|vm| vm.version.as_ref() == Some(&group.version))
-        .count();
-    let want = group.replicas as usize;
-    let settled = there.len() == want && running == want && updated == want;
+    let count = |test: &dyn Fn(&Node) -> bool| {
+        let count = nodes.iter().filter(|node| test(node)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    let (replicas, ready) = (count(&|_| true), count(&|node| node.ready));
+    let updated = count(&|node| node.version.as_ref() == Some(&group.version));
+    let want = group.replicas;
+    let settled = replicas == want && ready == want && updated == want;
     let message = format!(
-        "{running} of {want} virtual machines run, {updated} of version {}",
+        "{ready} of {want} virtual machines run, {updated} of version {}",
         group.version
     );
+    let versions = nodes.iter().filter_map(|node| node.version.clone());
     Observation {
         settled,
-        replicas: count(there.len()),
-        ready: count(running),
-        updated: count(updated),
-        version: there.iter().filter_map(|vm| vm.version.clone()).min(),
-        nodes: Vec::new(),
+        replicas,
+        ready,
+        updated,
+        version: versions.min_by_key(|version| numbers(version)),
+        nodes,
         message: (!settled).then_some(message),
     }
+}
+
+/// The numbers in a version, by which it is older or newer than another.
+fn numbers(version: &str) -> Vec<u64> {
+    let digits = version.split(|c: char| !c.is_ascii_digit());
+    digits.filter_map(|number| number.parse().ok()).collect()
 }
 
 /// A kubeconfig of the right form. Nobody answers behind it.
@@ -98,6 +110,11 @@ fn kubeconfig(cluster: &Cluster) -> Kubeconfig {
         .endpoint
         .as_ref()
         .map_or(("127.0.0.1", 6443), |e| (e.host.as_str(), e.port));
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     let name = &cluster.name;
     Kubeconfig {
         kubeconfig: format!(

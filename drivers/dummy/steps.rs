@@ -8,11 +8,8 @@ use crate::text::{self, Kind};
 
 /// Makes the nodes that are missing and removes those that are too many, the newest first. What failed is replaced.
 pub fn resize(cluster: &Cluster, group: &Group) -> Result<Steps, DriverError> {
-    let (failed, alive): (Vec<&GroupVm>, Vec<&GroupVm>) = present(group)
-        .into_iter()
-        .partition(|vm| vm.condition == VmCondition::Failed);
+    let (mut remove, alive) = failed_and_alive(group);
     let want = group.replicas as usize;
-    let mut remove: Vec<u32> = failed.iter().map(|vm| vm.id).collect();
     remove.extend(alive.iter().skip(want).map(|vm| vm.id));
     let missing = want.saturating_sub(alive.len());
     Ok(Steps {
@@ -23,24 +20,35 @@ pub fn resize(cluster: &Cluster, group: &Group) -> Result<Steps, DriverError> {
 }
 
 /// One node more of the new version, then one less of the old, until none of the old is left.
+///
+/// Nothing goes on until all new nodes run. What failed is removed first, and so is an old node that is down.
 pub fn upgrade(cluster: &Cluster, group: &Group) -> Result<Steps, DriverError> {
-    let there = present(group);
-    let (new, old): (Vec<&GroupVm>, Vec<&GroupVm>) = there
+    let (mut remove, alive) = failed_and_alive(group);
+    let (new, old): (Vec<&GroupVm>, Vec<&GroupVm>) = alive
         .iter()
         .copied()
         .partition(|vm| vm.version.as_ref() == Some(&group.version));
-    let want = group.replicas as usize;
-    let starting = new.iter().any(|vm| vm.condition != VmCondition::Running);
-    let mut steps = Steps::default();
-    if old.is_empty() {
+    let next = old
+        .iter()
+        .find(|vm| vm.condition == VmCondition::Down)
+        .or(old.first());
+    let Some(next) = next else {
         return resize(cluster, group);
+    };
+    let want = group.replicas as usize;
+    let mut vms = Vec::new();
+    if new.iter().all(|vm| vm.condition == VmCondition::Running) {
+        if alive.len() > want {
+            remove.push(next.id);
+        } else {
+            vms = fresh(cluster, group, want + 1 - alive.len())?;
+        }
     }
-    if there.len() <= want && !starting {
-        steps.vms = fresh(cluster, group, 1)?;
-    } else if there.len() > want && !starting {
-        steps.remove = old.first().map(|vm| vm.id).into_iter().collect();
-    }
-    Ok(steps)
+    Ok(Steps {
+        vms,
+        remove,
+        ..Steps::default()
+    })
 }
 
 /// Every node goes.
@@ -51,6 +59,15 @@ pub fn remove_all(group: &Group) -> Steps {
     }
 }
 
+/// The ids of those to replace, and the others.
+fn failed_and_alive(group: &Group) -> (Vec<u32>, Vec<&GroupVm>) {
+    let (failed, alive): (Vec<&GroupVm>, Vec<&GroupVm>) = present(group)
+        .into_iter()
+        .partition(|vm| vm.condition == VmCondition::Failed);
+    (failed.into_iter().map(|vm| vm.id).collect(), alive)
+}
+
+/// The VMs that are not on their way out, oldest first.
 fn present(group: &Group) -> Vec<&GroupVm> {
     let mut vms: Vec<&GroupVm> = group
         .vms
@@ -61,22 +78,18 @@ fn present(group: &Group) -> Vec<&GroupVm> {
     vms
 }
 
-/// This many new nodes, under the lowest numbers that are free.
+/// This many new nodes, `<group>-<n>` with the lowest numbers that are free.
+///
+/// No two groups make the same name: what stands behind the last hyphen is the number, what is before names the group.
 fn fresh(cluster: &Cluster, group: &Group, count: usize) -> Result<Vec<VmText>, DriverError> {
-    let kind = if group.role == Role::ControlPlane {
-        Kind::ControlPlane
-    } else {
-        Kind::Node
+    let kind = match group.role {
+        Role::ControlPlane => Kind::ControlPlane,
+        Role::NodeGroup => Kind::Node,
     };
     let text = text::node(cluster, group, kind)?;
-    let middle = if group.role == Role::ControlPlane {
-        "-node"
-    } else {
-        ""
-    };
     let taken: BTreeSet<&str> = group.vms.iter().map(|vm| vm.name.as_str()).collect();
     Ok((0..)
-        .map(|n: u32| format!("{}{middle}-{n}", group.name))
+        .map(|n: u32| format!("{}-{n}", group.name))
         .filter(|name| !taken.contains(name.as_str()))
         .take(count)
         .map(|name| VmText {
@@ -173,24 +186,103 @@ mod tests {
     }
 
     #[test]
-    fn upgrade_surges_by_one_and_ends() {
-        for (vms, made, removed) in [
-            (vec![(0, Running, OLD), (1, Running, OLD)], 1, vec![]),
+    fn upgrade_surges_by_one_and_waits_for_the_new() {
+        for (want, vms, made, removed) in [
+            (2, vec![(0, Running, OLD), (1, Running, OLD)], 1, vec![]),
             (
+                2,
                 vec![(0, Running, OLD), (1, Running, OLD), (2, Starting, NEW)],
                 0,
                 vec![],
             ),
             (
+                2,
+                vec![(0, Running, OLD), (1, Running, OLD), (2, Down, NEW)],
+                0,
+                vec![],
+            ),
+            (
+                2,
                 vec![(0, Running, OLD), (1, Running, OLD), (2, Running, NEW)],
                 0,
                 vec![0],
             ),
-            (vec![(1, Running, OLD), (2, Running, NEW)], 1, vec![]),
-            (vec![(2, Running, NEW), (3, Running, NEW)], 0, vec![]),
+            (
+                2,
+                vec![(0, Running, OLD), (1, Down, OLD), (2, Running, NEW)],
+                0,
+                vec![1],
+            ),
+            (
+                2,
+                vec![(0, Ending, OLD), (1, Running, OLD), (2, Running, NEW)],
+                1,
+                vec![],
+            ),
+            // What failed makes way for another try.
+            (
+                2,
+                vec![(0, Running, OLD), (1, Running, OLD), (2, Failed, NEW)],
+                1,
+                vec![2],
+            ),
+            (2, vec![(0, Failed, OLD), (1, Running, OLD)], 2, vec![0]),
+            // Another size meanwhile.
+            (1, vec![(0, Running, OLD), (1, Running, OLD)], 0, vec![0]),
+            (4, vec![(0, Running, OLD), (1, Running, OLD)], 3, vec![]),
+            (0, vec![(0, Running, OLD)], 0, vec![0]),
+            // None of the old is left.
+            (2, vec![(2, Running, NEW), (3, Running, NEW)], 0, vec![]),
+            (2, vec![(2, Running, NEW), (3, Failed, NEW)], 1, vec![3]),
         ] {
-            let steps = upgrade(&cluster(), &group(2, &vms)).unwrap();
-            assert_eq!((steps.vms.len(), steps.remove), (made, removed), "{vms:?}");
+            let steps = upgrade(&cluster(), &group(want, &vms)).unwrap();
+            assert_eq!((steps.vms.len(), steps.remove), (made, removed), "{want} {vms:?}");
+        }
+    }
+
+    /// Whatever the start, carrying out the steps again and again ends with what is wanted, and never with more than
+    /// one node too many of those that were there or made.
+    #[test]
+    fn upgrades_end() {
+        for start in 0..4_u32 {
+            for want in 0..4_u32 {
+                let mut vms: Vec<_> = (0..start).map(|n| (n, Running, OLD)).collect();
+                let most = start.max(want + 1) as usize;
+                let mut next = start;
+                for round in 0.. {
+                    let steps = upgrade(&cluster(), &group(want, &vms)).unwrap();
+                    if steps == Steps::default() {
+                        break;
+                    }
+                    vms.retain(|(id, _, _)| !steps.remove.contains(id));
+                    for _ in &steps.vms {
+                        vms.push((next, Running, NEW));
+                        next += 1;
+                    }
+                    assert!(vms.len() <= most && round < 20, "{start} {want} {vms:?}");
+                }
+                assert_eq!(vms.len(), want as usize);
+                assert!(vms.iter().all(|(_, _, version)| *version == NEW), "{vms:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nodes_of_different_groups_have_different_names() {
+        let named = |name: &str, role| {
+            let group = Group {
+                name: name.into(),
+                role,
+                ..group(3, &[])
+            };
+            let steps = resize(&cluster(), &group).unwrap();
+            steps.vms.into_iter().map(|vm| vm.name).collect::<BTreeSet<_>>()
+        };
+        let mut all = named("oneks-7", Role::ControlPlane);
+        assert!(all.contains("oneks-7-0"));
+        for (n, key) in ["0", "1", "0-1", "node", "a-0"].into_iter().enumerate() {
+            all.extend(named(&format!("oneks-7-{key}"), Role::NodeGroup));
+            assert_eq!(all.len(), 3 * (n + 2), "{key}: {all:?}");
         }
     }
 

@@ -43,8 +43,12 @@ pub fn base(cluster: &Cluster, group: &Group, kind: Kind) -> Result<Template, Dr
         ],
     );
     template.set(VERSION, group.version.as_str());
-    for (attribute, input) in [("CPU", "cpu"), ("VCPU", "vcpu"), ("MEMORY", "memory")] {
-        template.set(attribute, number(group, input)?.to_string());
+    for (attribute, input) in SIZES {
+        let size = size(group, input).map_err(|message| {
+            let message = format!("group {}: input {input}: {message}", group.key);
+            DriverError::fatal(reason::BAD_REQUEST, message)
+        })?;
+        template.set(attribute, size);
     }
     template.set(
         "SCHED_REQUIREMENTS",
@@ -67,21 +71,26 @@ pub fn text(template: &Template) -> Result<String, DriverError> {
         .map_err(|e| DriverError::fatal(reason::BAD_REQUEST, e.to_string()))
 }
 
-/// An input that must be a number above 0.
-pub fn number(group: &Group, input: &str) -> Result<serde_json::Number, DriverError> {
-    let value = group.inputs.get(input);
-    match value
-        .and_then(|v| v.as_number())
-        .filter(|n| n.as_f64().is_some_and(|n| n > 0.0))
-    {
-        Some(number) => Ok(number.clone()),
-        None => {
-            let said = value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-            let message = format!(
-                "group {}: {input} must be a number above 0, not {said}",
-                group.key
-            );
-            Err(DriverError::fatal(reason::BAD_REQUEST, message))
+/// Attributes of a VM's size, and the inputs that say it.
+pub const SIZES: [(&str, &str); 3] = [("CPU", "cpu"), ("VCPU", "vcpu"), ("MEMORY", "memory")];
+
+/// One of [`SIZES`] as the template has it. CPU may be a part of one, the others are whole.
+///
+/// # Errors
+/// What is wrong with the input.
+pub fn size(group: &Group, input: &str) -> Result<String, String> {
+    let given = group.inputs.get(input);
+    let number = given.and_then(serde_json::Value::as_f64).filter(|n| *n > 0.0);
+    match number {
+        Some(n) if input == "cpu" || n.fract() == 0.0 => Ok(n.to_string()),
+        _ => {
+            let kind = if input == "cpu" {
+                "a number"
+            } else {
+                "a whole number"
+            };
+            let said = given.map_or_else(|| "missing".to_owned(), |value| format!("not {value}"));
+            Err(format!("{kind} above 0 is needed, {said}"))
         }
     }
 }

@@ -3,6 +3,7 @@
 mod capone;
 mod capone_life;
 mod cli;
+mod dummy;
 mod event;
 mod foreign;
 mod gate;
