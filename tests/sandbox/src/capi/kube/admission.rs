@@ -8,6 +8,7 @@ use super::object::Object;
 use super::rules;
 use super::schema;
 use super::store::{FieldValidation, Store};
+use super::{defaults, names};
 
 /// The object as it would be stored, and warnings.
 ///
@@ -36,7 +37,7 @@ pub fn admit(
         if let Some((mutating, _)) = kind.webhooks {
             decode_in_webhook(kind, mutating, &schema, &object)?;
         }
-        rules::default(kind, &mut object, old);
+        defaults::default(kind, &mut object, old);
         let mut causes = name_causes(kind, &object);
         causes.extend(
             body(&object).flat_map(|(key, value)| schema::violations(&schema["properties"][key], value, key)),
@@ -47,7 +48,7 @@ pub fn admit(
         }
         refuse(kind, &object, causes)?;
     } else {
-        rules::default(kind, &mut object, old);
+        defaults::default(kind, &mut object, old);
         let mut causes = name_causes(kind, &object);
         causes.extend(rules::violations(kind, &object, old));
         refuse(kind, &object, causes)?;
@@ -236,7 +237,7 @@ fn name_causes(kind: &Kind, object: &Object) -> Vec<Cause> {
             "metadata.name",
             "name or generateName is required",
         ));
-    } else if kind.kind == "Namespace" && !rules::is_dns_label(name) {
+    } else if kind.kind == "Namespace" && !names::is_dns_label(name) {
         causes.push(Cause::invalid(
             "metadata.name",
             &format!("{name:?}"),
@@ -244,7 +245,7 @@ fn name_causes(kind: &Kind, object: &Object) -> Vec<Cause> {
              end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
              '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
         ));
-    } else if !rules::is_dns_subdomain(name) {
+    } else if !names::is_dns_subdomain(name) {
         causes.push(Cause::invalid(
             "metadata.name",
             &format!("{name:?}"),
@@ -255,10 +256,10 @@ fn name_causes(kind: &Kind, object: &Object) -> Vec<Cause> {
     }
     for (key, value) in object.labels() {
         let value = value.as_str().unwrap_or_default();
-        if let Some(detail) = rules::label_value_problem(value) {
+        if let Some(detail) = names::label_value_problem(value) {
             causes.push(Cause::invalid("metadata.labels", &format!("{value:?}"), detail));
         }
-        if !rules::is_qualified_name(&key) {
+        if !names::is_qualified_name(&key) {
             causes.push(Cause::invalid(
                 "metadata.labels",
                 &format!("{key:?}"),

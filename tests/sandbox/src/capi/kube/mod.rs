@@ -1,8 +1,10 @@
 //! A small Kubernetes API server: objects, what it refuses, and what it says then.
 
 mod admission;
+mod defaults;
 pub mod error;
 pub mod kinds;
+mod names;
 pub mod object;
 pub mod quantity;
 mod rules;

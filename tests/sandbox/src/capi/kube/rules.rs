@@ -1,45 +1,16 @@
-//! Defaults and rules of the webhooks, kind by kind.
+//! What webhooks refuse, kind by kind.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::error::Cause;
 use super::kinds::Kind;
+use super::names::label_value_problem;
 use super::object::Object;
 use super::quantity::{duration, scaled};
 use super::selector::Selector;
 
-const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
-const DEPLOYMENT_NAME: &str = "cluster.x-k8s.io/deployment-name";
-const SET_NAME: &str = "cluster.x-k8s.io/set-name";
-
-/// Fills in what the client left out.
-pub fn default(kind: &Kind, object: &mut Object, old: Option<&Object>) {
-    match kind.kind {
-        "Cluster" => default_cluster(object),
-        "Machine" => default_machine(object),
-        "MachineSet" => default_machine_set(object),
-        "MachineDeployment" => default_machine_deployment(object, old),
-        "MachineHealthCheck" => {
-            label_with_cluster(object);
-            object.default(&["spec", "maxUnhealthy"], "100%");
-            object.default(&["spec", "nodeStartupTimeout"], "10m0s");
-        }
-        "ClusterResourceSet" => object.default(&["spec", "strategy"], "ApplyOnce"),
-        "RKE2ControlPlane" => default_control_plane(object),
-        "RKE2Config" => object.default(&["spec", "agentConfig", "format"], "cloud-config"),
-        "RKE2ConfigTemplate" => {
-            object.default(
-                &["spec", "template", "spec", "agentConfig", "format"],
-                "cloud-config",
-            );
-        }
-        "Secret" => {
-            object.default(&["type"], "Opaque");
-            fold_string_data(object);
-        }
-        _ => {}
-    }
-}
+/// Label with the name of the cluster.
+pub(super) const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
 
 /// What the validating webhooks, and the server for its own kinds, refuse.
 pub fn violations(kind: &Kind, object: &Object, old: Option<&Object>) -> Vec<Cause> {
@@ -86,177 +57,6 @@ pub fn violations(kind: &Kind, object: &Object, old: Option<&Object>) -> Vec<Cau
         }
     }
     causes
-}
-
-/// Whether a text is a lower-case RFC 1123 label.
-pub fn is_dns_label(text: &str) -> bool {
-    text.len() <= 63 && is_dns_part(text)
-}
-
-/// Whether a text is a lower-case RFC 1123 subdomain.
-pub fn is_dns_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_dns_part)
-}
-
-/// Whether a text can be the key of a label.
-pub fn is_qualified_name(text: &str) -> bool {
-    let (prefix, name) = text
-        .split_once('/')
-        .map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    prefix.is_none_or(is_dns_subdomain) && !name.is_empty() && label_value_problem(name).is_none()
-}
-
-/// What is wrong with the value of a label.
-pub fn label_value_problem(text: &str) -> Option<&'static str> {
-    if text.len() > 63 {
-        return Some("must be no more than 63 bytes");
-    }
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let bytes = text.as_bytes();
-    let ends = [bytes.first(), bytes.last()];
-    if bytes.iter().all(|byte| inner(*byte)) && ends.iter().flatten().all(|byte| byte.is_ascii_alphanumeric())
-    {
-        return None;
-    }
-    Some(
-        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start \
-         and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
-         validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
-    )
-}
-
-fn is_dns_part(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let outer = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    !bytes.is_empty()
-        && bytes.iter().all(|byte| outer(byte) || *byte == b'-')
-        && [bytes.first(), bytes.last()].into_iter().flatten().all(outer)
-}
-
-fn label_with_cluster(object: &mut Object) {
-    let cluster = object.text(&["spec", "clusterName"]).to_owned();
-    object.set(&["metadata", "labels", CLUSTER_NAME], cluster);
-}
-
-fn default_cluster(object: &mut Object) {
-    let namespace = object.namespace().to_owned();
-    for reference in ["infrastructureRef", "controlPlaneRef"] {
-        if object.at(&["spec", reference]).is_some() {
-            object.default(&["spec", reference, "namespace"], namespace.clone());
-        }
-    }
-    object.default(&["spec", "controlPlaneEndpoint", "host"], "");
-    object.default(&["spec", "controlPlaneEndpoint", "port"], 0);
-}
-
-fn default_machine(object: &mut Object) {
-    label_with_cluster(object);
-    default_machine_spec(object, &["spec"]);
-}
-
-fn default_machine_set(object: &mut Object) {
-    label_with_cluster(object);
-    object.default(&["spec", "replicas"], 1);
-    object.default(&["spec", "deletePolicy"], "Random");
-    let name = object.name().to_owned();
-    default_selector(object, SET_NAME, &name);
-    default_machine_spec(object, &["spec", "template", "spec"]);
-}
-
-fn default_machine_deployment(object: &mut Object, old: Option<&Object>) {
-    const MINIMUM: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-min-size";
-    const MAXIMUM: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size";
-    label_with_cluster(object);
-    let bound = |key| object.annotation(key).and_then(|text| text.parse::<i64>().ok());
-    let replicas = match (bound(MINIMUM), bound(MAXIMUM)) {
-        (Some(low), Some(high)) if low <= high => old
-            .and_then(|old| old.number(&["spec", "replicas"]))
-            .unwrap_or(low)
-            .clamp(low, high),
-        _ => 1,
-    };
-    object.default(&["spec", "replicas"], replicas);
-    object.default(&["spec", "minReadySeconds"], 0);
-    object.default(&["spec", "revisionHistoryLimit"], 1);
-    object.default(&["spec", "progressDeadlineSeconds"], 600);
-    object.default(&["spec", "strategy", "type"], "RollingUpdate");
-    if object.text(&["spec", "strategy", "type"]) == "RollingUpdate" {
-        object.default(&["spec", "strategy", "rollingUpdate", "maxSurge"], 1);
-        object.default(&["spec", "strategy", "rollingUpdate", "maxUnavailable"], 0);
-    }
-    let name = object.name().to_owned();
-    default_selector(object, DEPLOYMENT_NAME, &name);
-    default_machine_spec(object, &["spec", "template", "spec"]);
-}
-
-fn default_selector(object: &mut Object, key: &str, name: &str) {
-    if Selector::from_object(&object.0["spec"]["selector"]).is_empty() {
-        object.set(&["spec", "selector", "matchLabels", key], name);
-        object.set(&["spec", "template", "metadata", "labels", key], name);
-    }
-    let cluster = object.text(&["spec", "clusterName"]).to_owned();
-    object.set(
-        &["spec", "selector", "matchLabels", CLUSTER_NAME],
-        cluster.clone(),
-    );
-    object.set(&["spec", "template", "metadata", "labels", CLUSTER_NAME], cluster);
-}
-
-fn default_machine_spec(object: &mut Object, path: &[&str]) {
-    let namespace = object.namespace().to_owned();
-    let below = |rest: &[&'static str]| -> Vec<String> {
-        path.iter()
-            .copied()
-            .chain(rest.iter().copied())
-            .map(str::to_owned)
-            .collect()
-    };
-    let version = below(&["version"]);
-    let version: Vec<&str> = version.iter().map(String::as_str).collect();
-    let text = object.text(&version).to_owned();
-    if !text.is_empty() && !text.starts_with('v') {
-        object.set(&version, format!("v{text}"));
-    }
-    for reference in [below(&["bootstrap", "configRef"]), below(&["infrastructureRef"])] {
-        let mut reference: Vec<&str> = reference.iter().map(String::as_str).collect();
-        if object.at(&reference).is_some() {
-            reference.push("namespace");
-            object.default(&reference, namespace.clone());
-        }
-    }
-}
-
-fn default_control_plane(object: &mut Object) {
-    let namespace = object.namespace().to_owned();
-    object.default(&["spec", "agentConfig", "format"], "cloud-config");
-    let legacy = object
-        .at(&["spec", "infrastructureRef"])
-        .cloned()
-        .unwrap_or_else(|| json!({}));
-    if object
-        .text(&["spec", "machineTemplate", "infrastructureRef", "name"])
-        .is_empty()
-    {
-        object.set(&["spec", "machineTemplate", "infrastructureRef"], legacy);
-    }
-    object.default(
-        &["spec", "machineTemplate", "infrastructureRef", "namespace"],
-        namespace,
-    );
-    object.default(&["spec", "machineTemplate", "nodeDrainTimeout"], "2m0s");
-    object.default(&["spec", "machineTemplate", "nodeVolumeDetachTimeout"], "5m0s");
-    object.default(&["spec", "machineTemplate", "nodeDeletionTimeout"], "10s");
-    object.default(&["spec", "replicas"], 1);
-}
-
-fn fold_string_data(object: &mut Object) {
-    use base64::Engine as _;
-    let texts = object.map(&["stringData"]);
-    object.remove(&["stringData"]);
-    for (key, text) in texts {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or_default());
-        object.set(&["data", &key], encoded);
-    }
 }
 
 fn check_name_as_label(object: &Object, causes: &mut Vec<Cause>) {
@@ -430,18 +230,12 @@ fn is_semantic_version(text: &str) -> bool {
     parts.len() == 3 && parts.iter().all(number)
 }
 
-impl Object {
-    /// Sets a value where there is none.
-    fn default(&mut self, path: &[&str], value: impl Into<Value>) {
-        if self.at(path).is_none() {
-            self.set(path, value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::capi::kube::defaults::DEPLOYMENT_NAME;
     use crate::capi::kube::store::{FieldValidation, Key, Store};
 
     fn store() -> Store {
