@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     audit, check, create, delete, events, explain, generate, kubeconfig, list, plan, profile, recover,
-    rename, rights, scale, setup, show, update, upgrade,
+    rename, rights, scale, setup, show, simulate, update, upgrade,
 };
 use crate::failure::Code;
 
@@ -109,6 +109,8 @@ pub enum Command {
     /// List flavours, show their inputs, check profiles
     #[command(subcommand)]
     Profile(profile::Profile),
+    /// Run the life of a cluster in an OpenNebula in memory
+    Simulate(simulate::Simulate),
     /// List what was left behind
     Audit(audit::Audit),
     /// Remove what was left behind
@@ -133,6 +135,31 @@ fn exit_codes() -> String {
 /// A word that is neither option nor number stays what it is, so that a mistyped resource is called one.
 pub fn with_resource(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(at) = place_of_resource(&arguments) {
+        let left_out = match arguments.get(at) {
+            None => true,
+            Some(next) => next
+                .to_str()
+                .filter(|next| !matches!(*next, "-h" | "--help"))
+                .is_some_and(|next| next.starts_with(|c: char| c == '-' || c.is_ascii_digit())),
+        };
+        if left_out {
+            arguments.insert(at, "cluster".into());
+        }
+    }
+    arguments
+}
+
+/// The command line with `cluster` before the word in its place, as somebody may have meant it.
+pub fn with_cluster(arguments: &[OsString]) -> Option<String> {
+    let at = place_of_resource(arguments)?;
+    let word = arguments.get(at)?.to_str()?;
+    let command = arguments.get(at - 1)?.to_str()?;
+    Some(format!("oneks {command} cluster {word}"))
+}
+
+/// Where the resource stands, or should: behind the name of a command that has clusters for one.
+fn place_of_resource(arguments: &[OsString]) -> Option<usize> {
     let root = Cli::command();
     let text = |at: usize| arguments.get(at).and_then(|a| a.to_str());
     let mut at = 1;
@@ -142,21 +169,8 @@ pub fn with_resource(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStr
         });
         at += if takes_value { 2 } else { 1 };
     }
-    let Some(command) = text(at).and_then(|name| root.find_subcommand(name)) else {
-        return arguments;
-    };
-    if command.find_subcommand("cluster").is_none() {
-        return arguments;
-    }
-    let left_out = match text(at + 1) {
-        None => arguments.len() == at + 1,
-        Some("-h" | "--help") => false,
-        Some(next) => next.starts_with(|c: char| c == '-' || c.is_ascii_digit()),
-    };
-    if left_out {
-        arguments.insert(at + 1, "cluster".into());
-    }
-    arguments
+    let command = text(at).and_then(|name| root.find_subcommand(name))?;
+    command.find_subcommand("cluster").map(|_| at + 1)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod rights;
 pub mod scale;
 pub mod setup;
 pub mod show;
+pub mod simulate;
 pub mod update;
 pub mod upgrade;
 

@@ -34,13 +34,28 @@ use failure::Failure;
 use out::Out;
 
 fn main() -> ExitCode {
+    // In a simulation, guests call this program by the names of the programs that it plays for them.
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    if let Some((program, arguments)) = words.split_first()
+        && let Some(code) = oneks_sandbox::capi::shim_main(program, arguments)
+    {
+        return u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from);
+    }
     // When the shell asks for completions, this answers and ends.
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
-    let cli = match Cli::try_parse_from(args::with_resource(std::env::args_os())) {
+    let arguments = args::with_resource(std::env::args_os());
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help that nobody reads is no error.
             let _ = error.print();
+            if error.kind() == clap::error::ErrorKind::InvalidSubcommand
+                && let Some(meant) = args::with_cluster(&arguments)
+            {
+                Out::process(false).note(&format!("\nA cluster is named after the word cluster: {meant}"));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::Code::Usage.number()));
         }
     };
@@ -83,6 +98,7 @@ fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
         Command::Profile(profile) => profile.run(app),
         Command::Audit(audit) => audit.run(app),
         Command::Gc(gc) => gc.run(app),
+        Command::Simulate(simulate) => simulate.run(app),
         Command::Generate(generate) => generate.run(app),
         Command::Setup(setup) => setup.run(app),
     }

@@ -10,6 +10,8 @@ pub struct Out {
     stderr: Box<dyn Write>,
     /// Columns of the terminal that shows standard output; `None` if it is none.
     width: Option<usize>,
+    /// The same for standard error.
+    note_width: Option<usize>,
     colour: bool,
     verbose: bool,
 }
@@ -23,14 +25,16 @@ impl Out {
         let terminal = std::io::stdout().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
-        let width = || {
-            let size = terminal_size::terminal_size_of(std::io::stdout());
+        let columns = |size: Option<(terminal_size::Width, terminal_size::Height)>| {
             size.map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0).max(1))
         };
         Self {
             stdout: Box::new(std::io::stdout()),
             stderr: Box::new(std::io::stderr()),
-            width: terminal.then(width),
+            width: terminal.then(|| columns(terminal_size::terminal_size_of(std::io::stdout()))),
+            note_width: std::io::stderr()
+                .is_terminal()
+                .then(|| columns(terminal_size::terminal_size_of(std::io::stderr()))),
             colour: terminal && !plain,
             verbose,
         }
@@ -62,6 +66,20 @@ impl Out {
         // A remark that can't be shown changes nothing.
         let _ = writeln!(self.stderr, "{text}");
         let _ = self.stderr.flush();
+    }
+
+    /// A remark with something in front; on a terminal its further lines are indented.
+    pub fn remark(&mut self, front: &str, text: &str) {
+        let indent = front.chars().count() + 1;
+        let text = crate::table::one_line(text);
+        let lines = match self.note_width.and_then(|width| width.checked_sub(indent)) {
+            Some(width) if width >= 20 => crate::table::wrap(&text, width),
+            _ => vec![text],
+        };
+        self.note(&format!(
+            "{front} {}",
+            lines.join(&format!("\n{}", " ".repeat(indent)))
+        ));
     }
 
     /// A remark for those who asked for more.
@@ -138,6 +156,7 @@ pub mod captured {
                 stdout: Box::new(stdout.clone()),
                 stderr: Box::new(stderr.clone()),
                 width,
+                note_width: width,
                 colour: false,
                 verbose: true,
             };

@@ -159,7 +159,7 @@ fn wait(app: &App, begin: Duration, args: &WaitArgs, id: u32, waiting: &str) -> 
 fn tell(app: &mut App, told: &mut String, text: &str) {
     if text != told {
         let now = time::clock(app.now());
-        app.out.note(&format!("{now} {text}"));
+        app.out.remark(&now, text);
         text.clone_into(told);
     }
 }

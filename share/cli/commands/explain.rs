@@ -261,7 +261,17 @@ fn conditions(explanation: &mut Explanation, status: &Status, id: u32) {
 /// Objects that are not as they must be.
 fn blockers(explanation: &mut Explanation, status: &Status, vms: &[Vm]) {
     let deleting = status.deletion.is_some();
-    for vm in vms {
+    // The seed ends when the control plane owns itself; that is no loss.
+    let seed = status
+        .control_plane
+        .seed
+        .as_ref()
+        .filter(|s| s.state != DependencyState::Creating);
+    let seed = seed.and_then(|s| s.vm);
+    for vm in vms
+        .iter()
+        .filter(|vm| vm.state != VmState::Done || seed != Some(vm.id))
+    {
         let condition = convert::condition(vm.state, vm.lcm_state);
         let well = match condition {
             VmCondition::Running => !deleting,

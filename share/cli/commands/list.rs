@@ -315,12 +315,12 @@ const GROUP_COLUMNS: &[Column<GroupRow>] = &[
     Column::new("ROLE", "CONTROLPLANE or NODEGROUP", |g: &GroupRow| {
         g.role.to_owned()
     })
-    .spare(5),
+    .spare(6),
     Column::new("FLAVOUR", "Flavour of the profile", |g: &GroupRow| {
         g.flavour.clone()
     })
     .least(7)
-    .spare(6),
+    .spare(5),
     Column::new("STATE", "State of the node group", |g: &GroupRow| {
         g.state.to_owned()
     })

@@ -31,9 +31,14 @@ pub fn widths<T>(
         0 => natural[i],
         least => least.max(columns[i].name.width()).min(natural[i]),
     };
+    // A column that says nothing goes before any that does.
+    let silent = |i: usize| {
+        rows.iter()
+            .all(|r| matches!((columns[i].value)(r).as_str(), "" | "-"))
+    };
     while may_drop && total((0..columns.len()).filter(|i| widths[*i].is_some()).map(least)) > terminal {
         let spare = (0..columns.len()).filter(|i| widths[*i].is_some() && columns[*i].spare > 0);
-        let Some(first) = spare.max_by_key(|i| columns[*i].spare) else {
+        let Some(first) = spare.max_by_key(|i| (silent(*i), columns[*i].spare)) else {
             break;
         };
         widths[first] = None;

@@ -67,7 +67,7 @@ impl Cloud {
             speed: 0.0,
             ..Serve::default()
         };
-        let server = Server::start(life.sandbox.clone(), serve).unwrap();
+        let server = Server::start(&life.sandbox, serve).unwrap();
         let prefix = Prefix::new(&server.endpoint());
         for (name, password) in [
             ("alice", "alicepw"),

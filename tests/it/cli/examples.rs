@@ -3,8 +3,8 @@
 use super::{Cloud, spec};
 
 /// Commands that change nothing, so that their examples can share a cloud.
-const READING: [&str; 10] = [
-    "list", "top", "show", "explain", "plan", "events", "check", "profile", "audit", "logs",
+const READING: [&str; 11] = [
+    "list", "top", "show", "explain", "plan", "events", "check", "profile", "audit", "logs", "simulate",
 ];
 
 fn prepared() -> Cloud {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oneks_core::names::is_dns_label;
+use oneks_core::names::{RESERVED_KEYS, is_dns_label};
 use oneks_core::profile::{Catalog, Family, UserInput};
 use oneks_core::spec::MAX_KEY;
 use oneks_driver::Role;
@@ -58,7 +58,7 @@ pub fn complete(
     if app.confirm("Create this cluster?")? {
         Ok(())
     } else {
-        Err(Failure::Usage("nothing was created".to_owned()))
+        Err(Failure::Other("nothing was created".to_owned()))
     }
 }
 
@@ -103,7 +103,8 @@ fn placement(app: &mut App, spec: &mut Value) -> Result<(), Failure> {
     }
     let cluster = spec["deployment"]["cluster"]["id"].as_u64();
     let inside = |clusters: &[u32]| cluster.is_none_or(|id| clusters.iter().any(|c| u64::from(*c) == id));
-    let networks = client.vnpool_info(PoolFilter::All, PoolRange::default())?;
+    let mut networks = client.vnpool_info(PoolFilter::All, PoolRange::default())?.items;
+    networks.sort_by_key(|n| n.id);
     for (path, question) in [
         ("/deployment/networks/public", "Network of the API endpoint"),
         ("/deployment/networks/private", "Network of the nodes"),
@@ -125,7 +126,8 @@ fn placement(app: &mut App, spec: &mut Value) -> Result<(), Failure> {
         *at(spec, path) = choose(app, question, &choices, 0)?;
     }
     if spec.pointer("/deployment/datastores/image").is_none() {
-        let datastores = client.datastorepool_info()?;
+        let mut datastores = client.datastorepool_info()?.items;
+        datastores.sort_by_key(|d| d.id);
         let usable = datastores
             .iter()
             .filter(|d| d.datastore_type == DatastoreType::Image && inside(&d.clusters));
@@ -159,6 +161,9 @@ fn node_groups(app: &mut App, spec: &mut Value, catalog: Option<&Catalog>) -> Re
             let text = if text.is_empty() { default } else { text };
             if !is_dns_label(text) || text.len() > MAX_KEY {
                 return Err(format!("a-z, 0-9 and -, at most {MAX_KEY} characters"));
+            }
+            if RESERVED_KEYS.contains(&text) {
+                return Err("this name is reserved".to_owned());
             }
             if groups.iter().any(|g| g["name"] == text) {
                 return Err("there is a node group of that name".to_owned());
@@ -297,6 +302,89 @@ fn until<T>(app: &mut App, question: &str, take: impl Fn(&str) -> Result<T, Stri
         match take(&text) {
             Ok(value) => return Ok(value),
             Err(reason) => app.out.note(&format!("  {reason}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser;
+    use oneks_sandbox::{ALICE_PASSWORD, Config, Sandbox};
+    use opennebula::Session;
+
+    use crate::app::App;
+    use crate::args::Cli;
+    use crate::connect::Connection;
+    use crate::failure::Failure;
+    use crate::out::Out;
+
+    /// What is stored, and what was said, after these answers.
+    fn answered(arguments: &[&str], answers: &str) -> (Result<serde_json::Value, Failure>, String) {
+        let sandbox = Sandbox::new(Config::default());
+        sandbox.standard_cloud().unwrap();
+        let session = Session::parse(&format!("alice:{ALICE_PASSWORD}")).unwrap();
+        let (out, _, stderr) = Out::captured(None);
+        let connection = Connection {
+            transport: Arc::new(sandbox.clone()),
+            session,
+        };
+        let mut app = App::for_tests(out, connection, Some(answers));
+        let words = ["oneks", "create", "cluster"].iter().chain(arguments);
+        let result = crate::run(&mut app, &Cli::parse_from(words).command);
+        let stored = result.map(|()| {
+            let document = sandbox.documents().remove(0);
+            assert_eq!(document.meta.name, "dev");
+            serde_json::from_str(document.template.get("SPEC").unwrap()).unwrap()
+        });
+        (stored, stderr.text())
+    }
+
+    #[test]
+    fn the_usual_answers_make_a_cluster() {
+        let (spec, said) = answered(&[], "dev\n\n\n\n\ny\n\n\n2\nn\ny\n");
+        let spec = spec.unwrap_or_else(|e| panic!("{e}\n{said}"));
+        assert_eq!(spec["deployment"]["networks"]["public"]["id"], 0);
+        assert_eq!(spec["deployment"]["networks"]["private"]["id"], 1);
+        assert_eq!(spec["control_plane"]["flavour"], "standalone");
+        assert_eq!(spec["node_groups"][0]["name"], "workers");
+        assert_eq!(spec["node_groups"][0]["user_inputs_values"]["count"], 2);
+    }
+
+    #[test]
+    fn wrong_answers_are_asked_again_and_options_are_not_asked() {
+        let options = [
+            "dev",
+            "-k",
+            "v1.34.2",
+            "--opennebula-cluster",
+            "0",
+            "--public-network",
+            "public",
+        ];
+        let (spec, said) = answered(&options, "7\n2\nmaybe\ny\nSEED\nx\n\nmany\n-1\n\n3\nn\ny\n");
+        let spec = spec.unwrap_or_else(|e| panic!("{e}\n{said}"));
+        assert_eq!(spec["control_plane"]["flavour"], "ha");
+        assert_eq!(spec["node_groups"][0]["name"], "x");
+        assert_eq!(spec["node_groups"][0]["user_inputs_values"]["count"], 3);
+        for reason in [
+            "choose a number from 1 to 2",
+            "y or n",
+            "at most 32",
+            "must be a number",
+            "less than 0",
+            "a value",
+        ] {
+            assert!(said.contains(reason), "{reason}: {said}");
+        }
+    }
+
+    #[test]
+    fn who_says_no_or_nothing_gets_no_cluster() {
+        for answers in ["dev\n\n\n\n\nn\nn\n", "dev\n"] {
+            let (spec, said) = answered(&[], answers);
+            assert!(spec.is_err(), "{said}");
         }
     }
 }
