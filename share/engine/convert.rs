@@ -28,7 +28,7 @@ pub fn vm(vm: &Vm, private: Option<u32>) -> seen::Vm {
         id: vm.id,
         uid: vm.uid,
         name: vm.name.clone(),
-        tag: vm.oneks_tag().map(tag),
+        tag: vm.oneks_tag().as_ref().map(tag),
         condition: condition(vm.state, vm.lcm_state),
         steady: active && vm.lcm_state == LcmState::Running,
         state: if active {
@@ -41,7 +41,7 @@ pub fn vm(vm: &Vm, private: Option<u32>) -> seen::Vm {
         vrouter: vm.vrouter_id(),
         error: vm.error_text().or_else(|| vm.sched_message()).map(str::to_owned),
         reports: reports(&vm.user_template),
-        command: vm.guest_exec().map(command),
+        command: vm.guest_exec().as_ref().map(command),
     }
 }
 
@@ -85,7 +85,7 @@ pub fn condition(state: VmState, lcm: LcmState) -> VmCondition {
     }
 }
 
-fn tag(tag: Tag) -> seen::Tag {
+fn tag(tag: &Tag) -> seen::Tag {
     seen::Tag {
         cluster: tag.cluster_id,
         group: tag.group_id,
@@ -101,7 +101,7 @@ fn reports(template: &Template) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn command(exec: GuestExec) -> seen::GuestCommand {
+fn command(exec: &GuestExec) -> seen::GuestCommand {
     let progress = match exec.status {
         GuestExecStatus::Done => seen::Progress::Done,
         GuestExecStatus::Error | GuestExecStatus::Cancelled => seen::Progress::Failed,
@@ -142,7 +142,7 @@ pub fn template(template: &VmTemplate) -> seen::Template {
         id: template.id,
         uid: template.uid,
         name: template.name.clone(),
-        tag: template.oneks_tag().map(tag),
+        tag: template.oneks_tag().as_ref().map(tag),
         fingerprint: template
             .template
             .get(oneks_core::plan::FINGERPRINT_ATTRIBUTE)

@@ -52,7 +52,7 @@ impl Executor<'_> {
                 return client.template_allocate(&named(name, text)).map(Some);
             }
             Action::UpdateTemplate { id, text, .. } => {
-                client.template_update(*id, text, UpdateMode::Replace)?
+                client.template_update(*id, text, UpdateMode::Replace)?;
             }
             Action::DeleteTemplate { id, .. } => client.template_delete(*id, false)?,
             Action::AllocateVm { vm } => return client.vm_allocate(&self.vm_text(vm), false).map(Some),
@@ -75,7 +75,7 @@ impl Executor<'_> {
             }
             Action::DeleteReservation { id, .. } => client.vn_delete(*id)?,
             Action::Exec { vm, command, script } => {
-                client.vm_exec(*vm, command, self.fill(script).as_bytes())?
+                client.vm_exec(*vm, command, self.fill(script).as_bytes())?;
             }
             Action::CancelExec { vm } => client.vm_cancelexec(*vm)?,
             Action::StoreKubeconfig { .. } => {}

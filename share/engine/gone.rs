@@ -102,7 +102,7 @@ fn owners(service: &Service, id: u32, hints: &Hints) -> Result<Vec<(Owner, u32)>
 /// Removes what one owner has. Returns what is still waited for.
 fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> Result<Option<String>, Error> {
     let client = service.owner(owner, now);
-    let observer = Observer {
+    let watcher = Observer {
         service,
         cluster: id,
         owner,
@@ -131,7 +131,7 @@ fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> R
         };
         if !needs.is_empty() {
             for need in &needs {
-                observer.look(&mut observed, need)?;
+                watcher.look(&mut observed, need)?;
             }
             continue;
         }

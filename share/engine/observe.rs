@@ -9,7 +9,7 @@ use oneks_driver::Owner;
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
 use opennebula::client::Client;
 use opennebula::error::Error;
-use opennebula::objects::{Resource, Right};
+use opennebula::objects::{Resource, Right, VmState};
 
 use crate::catalog;
 use crate::convert;
@@ -58,11 +58,11 @@ impl Observer<'_> {
                     .client
                     .vmpool_infoextended(PoolFilter::Mine, all, VmStateFilter::NotDone)?;
                 self.tell_broken("VM", &pool.broken);
-                observed.vms = pool
-                    .items
-                    .iter()
-                    .map(|vm| convert::vm(vm, self.private()))
-                    .collect();
+                let alive = pool.items.iter().map(|vm| convert::vm(vm, self.private()));
+                // The pool leaves out VMs that are DONE; what an earlier look saw of them, such as a seed's last
+                // report, is still true.
+                observed.vms.retain(|vm| vm.state == VmState::Done.as_str());
+                observed.vms.extend(alive);
                 observed.all_vms = true;
             }
             Need::Routers => {

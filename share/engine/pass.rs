@@ -130,7 +130,7 @@ impl Work<'_> {
             .or_else(|| previous.accepted.clone());
         let serial = previous.credential.as_ref().map_or(1, |c| c.serial);
         let client = self.service.owner(&owner, now);
-        let observer = Observer {
+        let watcher = Observer {
             service: self.service,
             cluster: id,
             owner: &owner,
@@ -141,7 +141,7 @@ impl Work<'_> {
         let mut observed = Observed::default();
         let mut status = previous.clone();
         let mut kubeconfig = None;
-        if let Err(error) = self.first_look(&observer, previous, &mut observed) {
+        if let Err(error) = self.first_look(&watcher, previous, &mut observed) {
             return self.could_not_look(previous, &error);
         }
         for _ in 0..MAX_ROUNDS {
@@ -152,7 +152,7 @@ impl Work<'_> {
             } = plan(&desired, &status, &observed, now);
             if !needs.is_empty() {
                 for need in &needs {
-                    if let Err(error) = observer.look(&mut observed, need) {
+                    if let Err(error) = watcher.look(&mut observed, need) {
                         return self.could_not_look(&status, &error);
                     }
                 }
@@ -177,7 +177,8 @@ impl Work<'_> {
                 let outcome = executor.execute(&action);
                 tell(id, &action, &outcome);
                 if action == Action::DeleteDocument && outcome == Outcome::Done {
-                    return self.forget();
+                    self.tell_end(&status);
+                    return Ok(());
                 }
                 absorb(&mut observed, &action, outcome, owner.uid, now);
             }
@@ -187,16 +188,17 @@ impl Work<'_> {
 
     fn first_look(
         &self,
-        observer: &Observer<'_>,
+        watcher: &Observer<'_>,
         previous: &Status,
         observed: &mut Observed,
     ) -> Result<(), Error> {
-        if self.depth == Depth::All && previous.accepted.is_some() {
-            return observer.look(observed, &oneks_core::Need::AllVms);
+        let deleting = previous.deletion.is_some() || self.document.template.get("DELETE").is_some();
+        if (self.depth == Depth::All && previous.accepted.is_some()) || deleting {
+            return watcher.look(observed, &oneks_core::Need::AllVms);
         }
         let mut ids: BTreeSet<u32> = previous.vm_ids();
         ids.extend(&self.hints.vms);
-        observer.vms(observed, &ids)
+        watcher.vms(observed, &ids)
     }
 
     /// A look that failed: the reason is kept for users, and the pass is repeated by the sweep.
@@ -257,9 +259,13 @@ impl Work<'_> {
         }
     }
 
-    fn forget(&self) -> Result<(), PassError> {
-        log::info!("cluster {}: deleted", self.document.id);
-        Ok(())
+    /// With the document go its conditions; what was left behind is told here.
+    fn tell_end(&self, status: &Status) {
+        let id = self.document.id;
+        log::info!("cluster {id}: deleted");
+        if let Some(left) = status.condition("LeftBehind") {
+            log::warn!("cluster {id}: left behind: {}", left.message);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a hook needs to act: connections, the gate, the drivers, the profiles.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,12 +110,10 @@ impl Service {
             return Secret::new(String::new());
         };
         mac.update(label.as_bytes());
-        Secret::new(
-            mac.finalize()
-                .into_bytes()
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect::<String>(),
-        )
+        let mut token = String::new();
+        for byte in mac.finalize().into_bytes() {
+            let _ = write!(token, "{byte:02x}");
+        }
+        Secret::new(token)
     }
 }

@@ -205,19 +205,17 @@ pub fn teardown(
     needs: &mut Vec<Need>,
     actions: &mut Vec<Action>,
 ) -> Option<String> {
-    for (known, need) in [
-        (observed.all_vms, Need::AllVms),
-        (observed.routers.is_some(), Need::Routers),
-        (observed.templates.is_some(), Need::Templates),
-        (observed.reservations.is_some(), Need::Reservations),
-        (observed.credentials.is_some(), Need::Credentials),
-    ] {
-        if !known && !needs.contains(&need) {
-            needs.push(need);
+    // Each kind of object is looked at when its turn comes: while VMs end, nobody needs the list of templates.
+    let mut unknown = |looks: &[(bool, Need)]| {
+        for (known, need) in looks {
+            if !known && !needs.contains(need) {
+                needs.push(need.clone());
+            }
         }
-    }
-    if !needs.is_empty() {
-        return Some("looking for the cluster's objects".to_owned());
+        (!needs.is_empty()).then(|| "looking for the cluster's objects".to_owned())
+    };
+    if let Some(step) = unknown(&[(observed.all_vms, Need::AllVms)]) {
+        return Some(step);
     }
     let names = Names::new(part.cluster);
     // By force, what can't be removed doesn't keep the rest.
@@ -246,6 +244,9 @@ pub fn teardown(
     if !brains.is_empty() {
         end_all(&brains, part.force, actions);
         return Some(waiting("control-plane and seed VMs", &brains));
+    }
+    if let Some(step) = unknown(&[(observed.routers.is_some(), Need::Routers)]) {
+        return Some(step);
     }
     let others: Vec<&Vm> = alive.iter().copied().filter(|vm| vm.vrouter.is_none()).collect();
     end_all(&others, part.force, actions);
@@ -276,6 +277,13 @@ pub fn teardown(
         } else {
             waiting("VMs", &alive)
         });
+    }
+    if let Some(step) = unknown(&[
+        (observed.templates.is_some(), Need::Templates),
+        (observed.reservations.is_some(), Need::Reservations),
+        (observed.credentials.is_some(), Need::Credentials),
+    ]) {
+        return Some(step);
     }
     let before = actions.iter().filter(|a| observed.failure(a).is_none()).count();
     let reserved = names.reservations();
