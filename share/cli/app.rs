@@ -90,6 +90,15 @@ impl App {
         self.input.is_some()
     }
 
+    /// The same with the profiles that were chosen.
+    pub fn installation(&self) -> Layout {
+        let mut layout = self.layout();
+        if let Some(profiles) = &self.profiles {
+            layout.profiles.clone_from(profiles);
+        }
+        layout
+    }
+
     /// Seconds since the epoch.
     pub fn now(&self) -> u64 {
         (self.pace.epoch)()

@@ -44,12 +44,17 @@ pub fn open(access: &Access, environment: &Environment, out: &mut Out) -> Result
         None => environment.endpoint()?,
     };
     let session = session(access, environment, out)?;
-    out.detail(&format!("oneks: {endpoint} as {}", session.user()));
-    let transport: Arc<dyn Transport> = if endpoint.starts_with("https://") {
-        Arc::new(TlsTransport::new(&endpoint)?)
+    // The address may hold a password; what is shown does not.
+    let (transport, shown): (Arc<dyn Transport>, String) = if endpoint.starts_with("https://") {
+        let transport = TlsTransport::new(&endpoint)?;
+        let shown = transport.endpoint().to_owned();
+        (Arc::new(transport), shown)
     } else {
-        Arc::new(HttpTransport::new(&endpoint).map_err(|e| Failure::Usage(e.to_string()))?)
+        let transport = HttpTransport::new(&endpoint).map_err(|e| Failure::Usage(e.to_string()))?;
+        let shown = transport.endpoint().to_owned();
+        (Arc::new(transport), shown)
     };
+    out.detail(&format!("oneks: {shown} as {}", session.user()));
     Ok(Connection { transport, session })
 }
 

@@ -142,12 +142,27 @@ impl Failure {
             return Some("the owner or an administrator can grant it (chmod, oneacl), or raise the quota");
         }
         match error {
+            Error::Unreachable { source, .. } if chain(source.as_ref()).contains("certificate") => {
+                Some("SSL_CERT_FILE can name a file with the authority that signed the certificate")
+            }
             Error::Unreachable { .. } | Error::Timeout { .. } => Some(
                 "is oned running? Its address is taken from --endpoint, ONE_XMLRPC or ~/.one/one_endpoint",
             ),
             _ => None,
         }
     }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 impl From<std::io::Error> for Failure {

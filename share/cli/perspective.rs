@@ -1,9 +1,11 @@
 //! Looking at a cluster as the hooks do, with the hooks' own code: for `plan` and `gc`.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use oneks::config::Config;
+use oneks::config::{Config, ConfigError};
 use oneks::drivers::Executables;
+use oneks::layout::Layout;
 use oneks::observe::Observer;
 use oneks::service::Service;
 use oneks_core::observed::{Need, Observed};
@@ -29,6 +31,22 @@ pub struct Perspective {
     pub server: bool,
 }
 
+/// Refuses where the profiles and drivers of the front-end can't be read: everything would seem to be refused.
+///
+/// # Errors
+/// The folder that can't be read.
+pub fn installed(layout: &Layout) -> Result<(), Failure> {
+    for (what, folder) in [("profiles", &layout.profiles), ("drivers", &layout.drivers)] {
+        if let Err(e) = std::fs::read_dir(folder) {
+            return Err(Failure::Other(format!(
+                "{}: {e}; this needs the {what} of the front-end",
+                folder.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl Perspective {
     /// The view on the objects of `owner`: as the owner, or as oneadmin on the front-end, who can act as the owner.
     ///
@@ -38,7 +56,14 @@ impl Perspective {
         let connection = app.connection()?;
         let caller = connection.client().user_info(None, false)?;
         let layout = app.layout();
-        let config = Config::load(&layout.config).map_err(|e| Failure::Other(e.to_string()))?;
+        let config = match Config::load(&layout.config) {
+            Ok(config) => config,
+            // Ordinary users may not read it; what they need of it is as good by default.
+            Err(ConfigError::Read { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+                Config::default()
+            }
+            Err(e) => return Err(Failure::Other(e.to_string())),
+        };
         let credential = if config.server_auth.as_os_str().is_empty() {
             app.environment.var_lib().join(".one/oneks_auth")
         } else {

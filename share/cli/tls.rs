@@ -52,6 +52,11 @@ impl TlsTransport {
         })
     }
 
+    /// The address, without credentials.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     fn failed(&self, error: reqwest::Error) -> TransportError {
         let endpoint = self.endpoint.clone();
         let sent = !(error.is_connect() || error.is_builder());

@@ -34,7 +34,7 @@ pub fn check(app: &mut App, text: &str, status: Option<&Status>) -> Result<Spec,
 
 /// The profiles of this machine, if there are any.
 pub fn catalog(app: &mut App) -> Option<Catalog> {
-    let folder = app.profiles.clone().unwrap_or_else(|| app.layout().profiles);
+    let folder = app.installation().profiles;
     let (catalog, errors) = oneks::catalog::load(&folder);
     for error in errors {
         app.out.detail(&format!("oneks: profile {error}"));

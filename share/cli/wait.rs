@@ -42,7 +42,7 @@ pub enum Goal {
 }
 
 /// The shortest time between two looks.
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
+pub const LEAST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the hooks may take to notice something.
 const NOTICE: Duration = Duration::from_secs(90);
@@ -260,4 +260,166 @@ fn step(status: &Status) -> String {
         .groups()
         .find_map(|g| g.error.as_ref().map(|e| format!("{}: {}", g.key, e.message)));
     trouble.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use oneks_core::status::{Deletion, Goal as GroupGoal, LastError, Operation, Refused};
+    use opennebula::objects::{Document, Permissions};
+    use opennebula::template::Template;
+
+    use super::*;
+
+    const SPEC: &str = r#"{"kubernetes_version":"v1.34.2","deployment":{"cluster":{"id":0},"networks":
+        {"public":{"id":0},"private":{"id":1}}},"control_plane":{"flavour":"standalone"}}"#;
+
+    /// A cluster that runs as its SPEC says.
+    fn running() -> Status {
+        let mut status = Status::new(7);
+        status.rev = 1;
+        status.state = ClusterState::Running;
+        status.accepted = Spec::parse(SPEC).ok();
+        status.recovered = Some("token".into());
+        status.set_condition(1, "Accepted", Truth::True, "Accepted", "");
+        let goal = GroupGoal {
+            replicas: 1,
+            version: "v1.34.2".into(),
+            nodes: String::new(),
+        };
+        status.control_plane.state = GroupState::Running;
+        status.control_plane.goal = Some(goal.clone());
+        status.control_plane.target = Some(goal);
+        status
+    }
+
+    fn judged(change: impl FnOnce(&mut Status), goal: &Goal) -> Verdict {
+        let mut status = running();
+        change(&mut status);
+        let mut template = Template::new();
+        template.set("SPEC", SPEC);
+        template.set("STATUS", status.to_json());
+        judge(
+            &Cluster::new(Document {
+                id: 7,
+                uid: 2,
+                gid: 1,
+                uname: "alice".into(),
+                gname: "users".into(),
+                name: "web".into(),
+                kind: 120,
+                permissions: Permissions::default(),
+                lock: None,
+                template,
+            }),
+            goal,
+        )
+    }
+
+    fn error(message: &str) -> LastError {
+        LastError {
+            reason: "X".into(),
+            message: message.into(),
+            object: None,
+            since: 1,
+        }
+    }
+
+    #[test]
+    fn a_change_is_over_when_it_is_accepted_and_every_group_is_there() {
+        let settled = Goal::Settled(SPEC.into());
+        assert_eq!(judged(|_| {}, &settled), Verdict::Done);
+        let step = |s: &mut Status| {
+            s.state = ClusterState::Scaling;
+            s.operation = Some(Operation {
+                kind: "scale".into(),
+                started: 1,
+                deadline: 9,
+                step: "1 of 2".into(),
+            });
+        };
+        assert_eq!(judged(step, &settled), Verdict::Waiting("1 of 2".into()));
+        let behind = |s: &mut Status| s.control_plane.target.as_mut().unwrap().replicas = 3;
+        assert_eq!(judged(behind, &settled), Verdict::Waiting(String::new()));
+        let warning = |s: &mut Status| {
+            s.state = ClusterState::Warning;
+            s.control_plane.error = Some(error("VM 9 is POWEROFF"));
+        };
+        assert_eq!(
+            judged(warning, &settled),
+            Verdict::Waiting("control-plane: VM 9 is POWEROFF".into())
+        );
+        let old = |s: &mut Status| s.accepted.as_mut().unwrap().kubernetes_version = "v1.33.7".into();
+        assert_eq!(judged(old, &settled), Verdict::Unnoticed);
+    }
+
+    #[test]
+    fn only_a_refusal_of_this_very_text_counts() {
+        let refuse = |text: &str| {
+            let fingerprint = fingerprint::of_text(text);
+            move |s: &mut Status| {
+                s.accepted = None;
+                s.refused = Some(Refused {
+                    fingerprint,
+                    again: 9,
+                    count: 0,
+                });
+                s.set_condition(1, "Accepted", Truth::False, "InvalidSpec", "no such flavour");
+            }
+        };
+        let settled = Goal::Settled(SPEC.into());
+        assert_eq!(
+            judged(refuse(SPEC), &settled),
+            Verdict::Refused("no such flavour".into())
+        );
+        assert_eq!(judged(refuse("{}"), &settled), Verdict::Unnoticed);
+    }
+
+    #[test]
+    fn failures_and_pauses_end_the_watch() {
+        let settled = Goal::Settled(SPEC.into());
+        let failed = |s: &mut Status| {
+            s.state = ClusterState::ScalingFailure;
+            s.last_error = Some(error("no host has room"));
+        };
+        assert_eq!(
+            judged(failed, &settled),
+            Verdict::Failed("SCALING_FAILURE: no host has room".into())
+        );
+        let paused = |s: &mut Status| s.set_condition(1, "Paused", Truth::True, "Paused", "paused");
+        assert!(matches!(judged(paused, &settled), Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn an_order_counts_from_when_it_was_taken_up() {
+        assert_eq!(judged(|_| {}, &Goal::Recovered("token".into())), Verdict::Done);
+        assert_eq!(
+            judged(|_| {}, &Goal::Recovered("other".into())),
+            Verdict::Unnoticed
+        );
+        assert_eq!(judged(|_| {}, &Goal::Deleted), Verdict::Unnoticed);
+        let deletion = |failed| {
+            move |s: &mut Status| {
+                s.deletion = Some(Deletion {
+                    force: false,
+                    started: 1,
+                    deadline: 9,
+                    failed,
+                })
+            }
+        };
+        assert_eq!(
+            judged(deletion(false), &Goal::Deleted),
+            Verdict::Waiting(String::new())
+        );
+        assert!(matches!(
+            judged(deletion(true), &Goal::Deleted),
+            Verdict::Failed(_)
+        ));
+        let protected =
+            |s: &mut Status| s.set_condition(1, "DeletionProtected", Truth::True, "X", "protected");
+        assert_eq!(
+            judged(protected, &Goal::Deleted),
+            Verdict::Refused("protected".into())
+        );
+    }
 }

@@ -15,7 +15,7 @@ use crate::format::{self, FormatArgs};
 use crate::perspective::Perspective;
 use crate::strays::{self, Stray, Why};
 use crate::table::{self, Column, TableArgs};
-use crate::time;
+use crate::{time, wait};
 
 /// List objects that carry the mark of a cluster that there is not
 ///
@@ -50,13 +50,13 @@ pub struct Gc {
     /// Stop waiting for machines to end after this time
     #[arg(long, value_name = "TIME", value_parser = time::parse_length, default_value = "5m")]
     timeout: Duration,
+    /// Time between two looks
+    #[arg(long, value_name = "TIME", value_parser = time::parse_length, default_value = "2s", hide = true)]
+    interval: Duration,
     /// Write what would be removed as JSON
     #[arg(short, long, requires = "dry_run")]
     json: bool,
 }
-
-/// Time between two looks at machines that are ending.
-const PAUSE: Duration = Duration::from_secs(2);
 
 impl Audit {
     /// Runs the command.
@@ -141,7 +141,7 @@ impl Gc {
                     break;
                 }
                 app.out.detail(&format!("oneks: {step}"));
-                (app.pace.sleep)(PAUSE);
+                (app.pace.sleep)(self.interval.max(wait::LEAST_PAUSE));
                 observed = Observed::default();
                 continue;
             }

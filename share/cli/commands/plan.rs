@@ -21,7 +21,7 @@ use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::out::Out;
-use crate::perspective::Perspective;
+use crate::perspective::{self, Perspective};
 use crate::select;
 use crate::table::{self, Column, TableArgs};
 
@@ -97,6 +97,7 @@ impl PlanCommand {
     /// Runs the command.
     pub fn run(&self, app: &mut App) -> Result<(), Failure> {
         let Self::Cluster(args) = self;
+        perspective::installed(&app.installation())?;
         let client = app.client()?;
         let id = select::cluster(&client, &args.cluster)?;
         let cluster = Cluster::fetch(&client, id)?;

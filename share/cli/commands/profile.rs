@@ -81,7 +81,7 @@ impl Profile {
 }
 
 fn folder(app: &App) -> PathBuf {
-    app.profiles.clone().unwrap_or_else(|| app.layout().profiles)
+    app.installation().profiles
 }
 
 fn catalog(app: &mut App) -> Result<Catalog, Failure> {

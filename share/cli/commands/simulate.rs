@@ -14,7 +14,7 @@ use crate::commands::create::read_file;
 use crate::commands::upgrade::version;
 use crate::complete;
 use crate::failure::Failure;
-use crate::{format, time, validate};
+use crate::{format, perspective, time, validate};
 use clap_complete::ArgValueCandidates;
 use fault::Fault;
 use stage::{Moment, Stage};
@@ -68,13 +68,11 @@ impl Simulate {
         let mut spec = Value::Object(spec);
         spec["deployment"] = Stage::deployment();
         validate::check(app, &spec.to_string(), None)?;
-        let mut layout = app.layout();
+        let mut layout = app.installation();
         if let Some(drivers) = &self.drivers {
             layout.drivers.clone_from(drivers);
         }
-        if let Some(profiles) = &app.profiles {
-            layout.profiles.clone_from(profiles);
-        }
+        perspective::installed(&layout)?;
         let mut stage = Stage::set(layout, self.seed, &self.faults)?;
         let lines = !self.json;
         let mut moments = Vec::new();

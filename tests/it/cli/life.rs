@@ -216,3 +216,58 @@ fn the_plan_is_what_the_hooks_then_do() {
     let idle = cloud.run("mallory", "plan cluster 0");
     assert_eq!(idle.code, 7, "{}", idle.err);
 }
+
+#[test]
+fn a_request_to_the_rest_interface_is_a_specification_too() {
+    let cloud = Cloud::new();
+    let request = serde_json::json!({
+        "name": "web",
+        "description": "from elsewhere",
+        "kubernetes_version": "v1.34.2",
+        "deployment": {"cluster": {"id": 0}, "networks": {"public": {"id": 0}, "private": {"id": 1}}},
+        "spec": {"flavour": "standalone", "family": "general"},
+    });
+    cloud.file("request.json", &request.to_string());
+    assert_eq!(
+        cloud.alice("create cluster --file request.json").good(),
+        "ID: 0\n"
+    );
+    let spec = cloud.spec_of(0);
+    assert_eq!(spec["control_plane"], request["spec"]);
+    assert_eq!(spec["description"], "from elsewhere");
+    assert!(spec["name"].is_null() && spec["spec"].is_null());
+}
+
+#[test]
+fn a_life_can_be_simulated_with_faults() {
+    let cloud = Cloud::new();
+    cloud.file("cluster.json", &spec().to_string());
+    let told = cloud
+        .alice("simulate cluster.json --scale workers=3 --fault lose-events=50 --json")
+        .good();
+    let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(report["result"], "done");
+    assert_eq!(report["left_over"], serde_json::json!([]));
+    let moments = report["timeline"].as_array().unwrap();
+    for text in [
+        "create the cluster",
+        "cluster: PROVISIONING → RUNNING",
+        "scale workers to 3",
+        "the cluster is gone",
+    ] {
+        assert!(moments.iter().any(|m| m["text"] == text), "{text}: {told}");
+    }
+    let failed = cloud.alice("simulate cluster.json --fault no-capacity").failed(5);
+    assert!(failed.contains("PROVISIONING_FAILURE"), "{failed}");
+    assert_eq!(
+        cloud.life.sandbox.documents().len(),
+        0,
+        "the real cloud is not touched"
+    );
+    assert!(
+        cloud
+            .alice("simulate cluster.json --fault earthquake")
+            .failed(2)
+            .contains("lose-events")
+    );
+}

@@ -21,6 +21,7 @@ fn details_are_at_most_three_calls() {
         ("show cluster 0", 1),
         ("show cluster web", 2),
         ("show nodegroup 1", 1),
+        ("show nodegroup 0..1", 3),
         ("show nodegroup web/workers", 2),
         ("explain cluster web", 3),
     ] {

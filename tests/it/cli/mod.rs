@@ -9,5 +9,6 @@ mod life;
 mod listing;
 mod refusals;
 mod setup;
+mod strays;
 
 use cloud::{Cloud, spec};
