@@ -57,11 +57,8 @@ fn a_cluster_comes_up_runs_and_leaves_nothing() {
         "{}",
         life.report()
     );
-    eprintln!("{}", life.report());
     life.set(&alice(), id, "DELETE", "YES");
     life.until_state(id, "GONE", 600);
     assert_eq!(life.left_over(), Vec::<String>::new());
     assert_eq!(life.errors, Vec::<String>::new());
-    let calls = life.sandbox.calls();
-    eprintln!("calls: {} {:?}", calls.len(), calls.by_method());
 }

@@ -1,11 +1,13 @@
 //! Integration tests.
 
+mod bad_input;
 mod capone;
 mod capone_life;
 mod cli;
 mod dummy;
 mod event;
 mod foreign;
+mod killed;
 mod gate;
 mod plain_life;
 mod profile;

@@ -10,7 +10,7 @@ fn alice() -> String {
 }
 
 /// A small cluster with a group of this many workers.
-fn spec(workers: u32) -> Value {
+pub fn spec(workers: u32) -> Value {
     json!({
         "kubernetes_version": "v1.33.7",
         "driver": "dummy",
@@ -41,6 +41,4 @@ fn a_cluster_comes_up_runs_and_leaves_nothing() {
     life.until_state(id, "GONE", 600);
     assert_eq!(life.left_over(), Vec::<String>::new());
     assert_eq!(life.errors, Vec::<String>::new());
-    let calls = life.sandbox.calls();
-    eprintln!("calls: {} {:?}", calls.len(), calls.by_method());
 }

@@ -12,7 +12,7 @@ use oneks::layout::Layout;
 use oneks::service::Service;
 use oneks::{hook, sweep};
 use oneks_core::status::Status;
-use oneks_sandbox::{Execution, ExecutionRecord, Remains, RunEnd, Sandbox};
+use oneks_sandbox::{CallerDied, Execution, ExecutionRecord, Remains, RunEnd, Sandbox};
 use opennebula::session::Session;
 use opennebula::xmlrpc::Value;
 use serde::Deserialize;
@@ -35,6 +35,8 @@ pub struct Life {
     pub sweeping: bool,
     /// Errors of hooks, in order.
     pub errors: Vec<String>,
+    /// How many hooks and sweeps were killed.
+    pub deaths: u32,
     next_sweep: u64,
     before: Remains,
     _prefix: Prefix,
@@ -86,6 +88,7 @@ impl Life {
             service,
             sweeping: true,
             errors: Vec::new(),
+            deaths: 0,
             next_sweep,
             before,
             _prefix: prefix,
@@ -95,10 +98,7 @@ impl Life {
     /// Creates a cluster as a user.
     pub fn create(&self, session: &str, name: &str, spec: &serde_json::Value) -> u32 {
         let text = oneks_core_text(name, spec);
-        let id = self
-            .sandbox
-            .ask(session, "one.document.allocate", &[text.into(), 120.into()])
-            .unwrap();
+        let id = self.ask(session, "one.document.allocate", &[text.into(), 120.into()]);
         u32::try_from(id.as_int().unwrap()).unwrap()
     }
 
@@ -116,9 +116,11 @@ impl Life {
 
     /// A call as a user that must succeed.
     pub fn ask(&self, session: &str, method: &str, params: &[Value]) -> Value {
-        self.sandbox
-            .ask(session, method, params)
-            .unwrap_or_else(|e| panic!("{method}: {e}"))
+        // Faults are for the hooks.
+        let faults = self.sandbox.faults(|f| std::mem::take(&mut f.calls));
+        let answer = self.sandbox.ask(session, method, params);
+        self.sandbox.faults(|f| f.calls = faults);
+        answer.unwrap_or_else(|e| panic!("{method}: {e}"))
     }
 
     /// The document's attribute.
@@ -179,11 +181,11 @@ impl Life {
         } else {
             end
         };
-        let (service, errors) = (&self.service, &mut self.errors);
+        let (service, errors, deaths) = (&self.service, &mut self.errors, &mut self.deaths);
         let mut events = 0;
         let mut runner = |execution: &Execution, now: u64| {
             events += 1;
-            run(service, execution, now, errors)
+            run(service, execution, now, errors, deaths)
         };
         let sandbox = self.sandbox.clone();
         let quiet = std::cell::Cell::new(false);
@@ -196,9 +198,11 @@ impl Life {
 
     /// One sweep, as the timer starts it.
     pub fn sweep(&mut self) {
-        match sweep::sweep(&self.service, self.sandbox.now()) {
-            Ok(report) => self.errors.extend(report.failed),
-            Err(e) => self.errors.push(e.to_string()),
+        let (service, now) = (&self.service, self.sandbox.now());
+        match survive(|| sweep::sweep(service, now)) {
+            Some(Ok(report)) => self.errors.extend(report.failed),
+            Some(Err(e)) => self.errors.push(e.to_string()),
+            None => self.deaths += 1,
         }
     }
 
@@ -241,7 +245,13 @@ fn oneks_core_text(name: &str, spec: &serde_json::Value) -> String {
     template.to_xml("TEMPLATE").unwrap()
 }
 
-fn run(service: &Service, execution: &Execution, now: u64, errors: &mut Vec<String>) -> ExecutionRecord {
+fn run(
+    service: &Service,
+    execution: &Execution,
+    now: u64,
+    errors: &mut Vec<String>,
+    deaths: &mut u32,
+) -> ExecutionRecord {
     let name = Path::new(&execution.command)
         .file_name()
         .and_then(|n| n.to_str())
@@ -255,7 +265,13 @@ fn run(service: &Service, execution: &Execution, now: u64, errors: &mut Vec<Stri
         other => panic!("{other} is not a hook"),
     };
     let input = execution.stdin.clone().unwrap_or_default();
-    let result = hook::event(service, kind, input.as_bytes(), now);
+    let Some(result) = survive(|| hook::event(service, kind, input.as_bytes(), now)) else {
+        *deaths += 1;
+        return ExecutionRecord {
+            code: 255,
+            ..ExecutionRecord::default()
+        };
+    };
     let code = i32::from(result.is_err());
     if let Err(e) = result {
         errors.push(format!("{}: {e:#}", execution.hook_name));
@@ -266,6 +282,15 @@ fn run(service: &Service, execution: &Execution, now: u64, errors: &mut Vec<Stri
     }
 }
 
+/// Runs what stands for a process. `None` if it was killed.
+fn survive<T>(process: impl FnOnce() -> T) -> Option<T> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(process)) {
+        Ok(value) => Some(value),
+        Err(death) if death.is::<CallerDied>() => None,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
 /// Registers the hooks as `oneks setup` does.
 fn register(sandbox: &Sandbox, folder: &Path) {
     let table =
@@ -273,7 +298,7 @@ fn register(sandbox: &Sandbox, folder: &Path) {
     let lines: Vec<Line> = serde_saphyr::from_str(&table).unwrap();
     for line in lines {
         let command = folder.join(&line.hook).display().to_string();
-        let mut register = |name: String, text: String| {
+        let register = |name: String, text: String| {
             let text =
                 format!("NAME=\"oneks-{name}\"\nCOMMAND=\"{command}\"\nARGUMENTS_STDIN=\"YES\"\n{text}");
             sandbox
