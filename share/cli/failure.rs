@@ -76,21 +76,18 @@ impl Code {
     pub const TABLE: [(Self, &'static str); 8] = [
         (
             Self::Success,
-            "it was done; with --wait: the cluster came to rest as wanted",
+            "it was done; with --wait: the cluster is as wanted",
         ),
         (
             Self::Error,
-            "OpenNebula could not be reached or refused, or a file could not be read or written",
+            "OpenNebula or the system could not be reached, or refused",
         ),
         (Self::Usage, "the command line makes no sense"),
         (
             Self::NotFound,
-            "there is no such cluster, node group, network, datastore or user",
+            "there is no such cluster, node group, network ...",
         ),
-        (
-            Self::Refused,
-            "a value was refused, by this command or by the hooks; the cluster stays as it was",
-        ),
+        (Self::Refused, "a value was refused; the cluster stays as it was"),
         (Self::OperationFailed, "with --wait: the operation failed"),
         (
             Self::TimedOut,
@@ -98,7 +95,7 @@ impl Code {
         ),
         (
             Self::NotAllowed,
-            "OpenNebula does not know the user, or the user may not do this",
+            "OpenNebula does not know the user, or forbids it",
         ),
     ];
 

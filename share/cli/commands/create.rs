@@ -18,7 +18,7 @@ use crate::failure::{Failure, with_path};
 /// `oneks create`.
 #[derive(Debug, Subcommand)]
 pub enum Create {
-    /// Create a cluster from a file or from options
+    /// Create a cluster from a file, from options, or by answering questions
     #[command(alias = "clusters")]
     #[command(
         after_help = "Examples:\n  # From a file, and watch until it runs\n  oneks create cluster --file cluster.yaml --wait --timeout 30m\n  # From options\n  oneks create cluster dev -k v1.34.2 --opennebula-cluster 0 --public-network public --private-network private --image-datastore default --flavour standalone --nodegroup name=workers,flavour=small,count=2\n  # See what would be stored\n  oneks create cluster --file cluster.yaml --dry-run"

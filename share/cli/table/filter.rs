@@ -54,9 +54,9 @@ impl Filter {
     ///
     /// # Errors
     /// One that is no comparison, or a column that there is not.
-    pub fn parse<T>(columns: &[Column<T>], texts: &[String], operator: Operator) -> Result<Self, Failure> {
+    pub fn parse<T>(columns: &[Column<T>], given: &[String], operator: Operator) -> Result<Self, Failure> {
         let mut tests = Vec::new();
-        for text in texts {
+        for text in given {
             let (name, sign, value) = split(text).ok_or_else(|| {
                 Failure::Usage(format!(
                     "{text:?} is no filter; write COLUMN=VALUE, with one of = != < <= > >= ~"
