@@ -91,7 +91,7 @@ stringData:
               operator: Exists
           containers:
             - name: cloud-controller-manager
-              image: "ghcr.io/opennebula/cloud-provider-opennebula:v0.1.0"
+              image: "ghcr.io/opennebula/cloud-provider-opennebula:v0.1.2"
               imagePullPolicy: IfNotPresent
               command:
                 - /opennebula-cloud-controller-manager
