@@ -395,6 +395,18 @@ pub struct Placement {
     pub rank: Option<String>,
     /// `SCHED_REQUIREMENTS` besides the OpenNebula cluster.
     pub requirements: Option<String>,
+    /// Role of a VM group that the nodes take, which spreads them over hosts or keeps them together.
+    pub vm_group: Option<VmGroup>,
+}
+
+/// A role of a VM group. The cluster's owner must be allowed to use the group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VmGroup {
+    /// Id of the VM group.
+    pub id: u32,
+    /// Name of the role; its policy (`ANTI_AFFINED`, `AFFINED`) says what it does.
+    pub role: String,
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ fn settings_of_the_virtual_machine_are_written_as_opennebula_has_them() {
             {"SHORT_ADDRESS": "e1:00.0"},
         ],
         "graphics": null,
-        "placement": {"requirements": "NAME = \"gpu*\"", "rank": null},
+        "placement": {"requirements": "NAME = \"gpu*\"", "rank": null, "vm_group": {"id": 7, "role": "nodes"}},
     });
     let template = node(&group);
     assert_eq!(template.get("CPU"), Some("1.5"));
@@ -141,6 +141,8 @@ fn settings_of_the_virtual_machine_are_written_as_opennebula_has_them() {
         template.get("SCHED_REQUIREMENTS"),
         Some("(CLUSTER_ID = 100) & (NAME = \"gpu*\")")
     );
+    assert_eq!(template.get_in("VMGROUP", "VMGROUP_ID"), Some("7"));
+    assert_eq!(template.get_in("VMGROUP", "ROLE"), Some("nodes"));
 }
 
 #[test]
