@@ -57,11 +57,14 @@ declare -A at # what the table's targets begin with
 places() {
     if [ -n "$root" ]; then
         case $root in /*) ;; *) die "-d needs an absolute path, not $root" ;; esac
-        at=([BIN]=$root/bin [LIB]=$root/lib/oneks [ETC]=$root/etc [VAR]=$root/var/oneks [LOCK]=$root/var/oneks/locks)
+        at=([BIN]=$root/bin [LIB]=$root/lib/oneks [ETC]=$root/etc [VAR]=$root/var/oneks [LOCK]=$root/var/oneks/locks
+            [MAN]=$root/share/man/man1)
         : "${user:=$(id -un)}"
     else
         at=([BIN]=/usr/bin [LIB]=/usr/lib/one/oneks [ETC]=/etc/one [VAR]=/var/lib/one/oneks [LOCK]=/var/lock/one/oneks
-            [UNITS]=/lib/systemd/system [LOGROTATE]=/etc/logrotate.d)
+            [UNITS]=/lib/systemd/system [LOGROTATE]=/etc/logrotate.d
+            [MAN]=/usr/share/man/man1 [BASH]=/usr/share/bash-completion/completions
+            [ZSH]=/usr/share/zsh/vendor-completions [FISH]=/usr/share/fish/vendor_completions.d)
         : "${user:=oneadmin}"
     fi
     : "${group:=$(id -gn "$user" 2>/dev/null || printf '%s' "$user")}"
@@ -115,6 +118,11 @@ do_install() { # folder of the built programs
                     put_config "$mode" "$here/$from/${file#./}" "$path/${file#./}"
                 done
                 ;;
+            files)
+                (cd "$here/$from" && find . -type f | sort) | while read -r file; do
+                    put "$mode" "$here/$from/${file#./}" "$path/${file#./}"
+                done
+                ;;
             dir) [ -d "$path" ] || { install -d -m "$mode" "$path"; say "installed $path/"; } ;;
             *) die "$table: unknown kind $kind" ;;
         esac
@@ -162,6 +170,11 @@ do_remove() {
             tree)
                 (cd "$here/$from" && find . -type f) | while read -r file; do
                     drop_config "$here/$from/${file#./}" "$path/${file#./}"
+                done
+                ;;
+            files)
+                (cd "$here/$from" && find . -type f) | while read -r file; do
+                    drop "$path/${file#./}"
                 done
                 ;;
             dir) [ ! -d "$path" ] || rm -rf "$path" ;;
