@@ -1,5 +1,7 @@
 //! Lives with the driver `capone`, in virtual time: seed, router, control plane, pivot, kubeconfig, node groups.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use oneks_sandbox::capi::{self, Handle};
 use oneks_sandbox::{ALICE_PASSWORD, Sandbox};
 use serde_json::{Value, json};
@@ -48,7 +50,7 @@ pub fn spec(flavour: &str, groups: &[(&str, u32)]) -> Value {
 
 #[test]
 fn a_cluster_comes_up_runs_and_leaves_nothing() {
-    let (mut life, _guests) = cloud();
+    let (mut life, _) = cloud();
     let id = life.create(&alice(), "demo", &spec("standalone", &[]));
     life.until_state(id, "RUNNING", 3600);
     let status = life.status(id);
@@ -57,8 +59,37 @@ fn a_cluster_comes_up_runs_and_leaves_nothing() {
         "{}",
         life.report()
     );
+    no_credential_is_shown(&life, id);
     life.set(&alice(), id, "DELETE", "YES");
     life.until_state(id, "GONE", 600);
     assert_eq!(life.left_over(), Vec::<String>::new());
     assert_eq!(life.errors, Vec::<String>::new());
+}
+
+/// The cluster's credential is in the seed's context and in Kubernetes' secrets, where it must be, and nowhere else.
+fn no_credential_is_shown(life: &Life, id: u32) {
+    let token = life.service.credential(id, 1);
+    let token = token.expose();
+    assert!(
+        life.sandbox.tokens("alice").contains_key(token),
+        "the cluster has another credential"
+    );
+    let encoded = STANDARD.encode(format!("alice:{token}"));
+    for attribute in ["SPEC", "STATUS", "STATE", "ENDPOINT", "KUBECONFIG"] {
+        let text = life.attribute(id, attribute).unwrap();
+        assert!(
+            !text.contains(token) && !text.contains(&encoded),
+            "{attribute} shows the credential"
+        );
+    }
+    let templates = life.sandbox.templates();
+    assert!(
+        templates
+            .iter()
+            .all(|t| !format!("{:?}", t.template.to_text()).contains(token))
+    );
+    assert!(
+        life.errors.iter().all(|e| !e.contains(token)),
+        "an error shows the credential"
+    );
 }
