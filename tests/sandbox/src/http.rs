@@ -321,7 +321,7 @@ mod tests {
         sandbox.faults(|faults| {
             faults
                 .calls
-                .push(CallFault::any(When::Nth(1), Effect::DropAnswer))
+                .push(CallFault::any(When::Nth(1), Effect::DropAnswer));
         });
         let server = Server::start(
             &sandbox,
