@@ -155,7 +155,7 @@ impl Stage {
             kubeconfig.contains(&host),
             "the kubeconfig does not lead to the endpoint {host}"
         );
-        self.screen.line(
+        Screen::line(
             self.now(),
             &format!("kubeconfig for https://{host}:6443, {} bytes", kubeconfig.len()),
         );
@@ -243,7 +243,7 @@ impl Stage {
 
     fn tell(&mut self, now: u64, line: String) {
         if !self.seen.contains(&line) {
-            self.screen.line(now, &line);
+            Screen::line(now, &line);
             self.seen.push(line);
         }
     }
@@ -393,7 +393,7 @@ impl Screen {
         Self::write(&format!("\n{}\n", self.paint("1", text)));
     }
 
-    fn line(&self, now: u64, text: &str) {
+    fn line(now: u64, text: &str) {
         Self::write(&format!("  {:>3}:{:02}  {text}\n", now / 60, now % 60));
     }
 
@@ -403,7 +403,7 @@ impl Screen {
         } else {
             "32;1"
         };
-        self.line(now, &format!("cluster {}", self.paint(code, state)));
+        Self::line(now, &format!("cluster {}", self.paint(code, state)));
     }
 
     fn prompt(&self, user: &str, words: &[&str]) {
