@@ -195,7 +195,7 @@ fn calls_that_fail_for_a_while_are_made_good() {
             let mut life = Life::plain();
             life.sandbox.faults(|f| {
                 f.calls
-                    .push(CallFault::of(method, When::First(2), effect.clone()))
+                    .push(CallFault::of(method, When::First(2), effect.clone()));
             });
             let id = life.create(&alice(), "demo", &spec(1));
             life.until_state(id, "RUNNING", 3000);

@@ -1,5 +1,8 @@
 //! Integration tests.
 
+// All of this is test code, helpers included; clippy recognises only the functions marked as tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod bad_input;
 mod capone;
 mod capone_life;

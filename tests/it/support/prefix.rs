@@ -71,11 +71,6 @@ impl Prefix {
         self.root().join("lib/oneks/hooks").join(name)
     }
 
-    /// What the log says.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.root().join("var/oneks.log")).unwrap_or_default()
-    }
-
     /// The environment that the hook manager gives a hook.
     pub fn environment(&self) -> Vec<(String, String)> {
         vec![
