@@ -216,24 +216,24 @@ impl Life {
         let mut text = String::new();
         for document in self.sandbox.documents() {
             let id = document.meta.id;
-            text.push_str(&format!("document {id}: {}\n", self.state(id)));
+            text += &format!("document {id}: {}\n", self.state(id));
             if let Ok(status) = Status::parse(self.attribute(id, "STATUS").as_deref(), id) {
                 for line in &status.history {
-                    text.push_str(&format!("  {} {}\n", line.at, line.text));
+                    text += &format!("  {} {}\n", line.at, line.text);
                 }
-                text.push_str(&format!(
+                text += &format!(
                     "  {:?}\n  {:?}\n  {:?}\n",
                     status.operation, status.conditions, status.last_error
-                ));
+                );
             }
         }
         for vm in self.sandbox.live_vms() {
-            text.push_str(&format!(
+            text += &format!(
                 "VM {} {} {:?} {:?}\n",
                 vm.meta.id, vm.meta.name, vm.state, vm.lcm_state
-            ));
+            );
         }
-        text.push_str(&format!("errors: {:#?}\n", self.errors));
+        text += &format!("errors: {:#?}\n", self.errors);
         text
     }
 }
