@@ -71,8 +71,8 @@ impl LogRecord {
         xml.field("ARGUMENTS", &self.arguments);
         xml.open("EXECUTION_RESULT");
         xml.field("COMMAND", &self.command);
-        xml.field("STDOUT", BASE64.encode(&self.record.stdout));
-        xml.field("STDERR", BASE64.encode(&self.record.stderr));
+        xml.field("STDOUT", wrapped(&self.record.stdout));
+        xml.field("STDERR", wrapped(&self.record.stderr));
         xml.field("CODE", self.record.code);
         xml.close("EXECUTION_RESULT");
         if let Some(host) = &self.remote_host {
@@ -83,6 +83,22 @@ impl LogRecord {
         }
         xml.close("HOOK_EXECUTION_RECORD");
     }
+}
+
+/// Base64 in lines of sixty characters, each with its end, as Ruby writes it.
+fn wrapped(bytes: &[u8]) -> String {
+    let text = BASE64.encode(bytes);
+    let mut lines = String::with_capacity(text.len() + text.len() / 60 + 1);
+    for (index, c) in text.chars().enumerate() {
+        if index > 0 && index % 60 == 0 {
+            lines.push('\n');
+        }
+        lines.push(c);
+    }
+    if !lines.is_empty() {
+        lines.push('\n');
+    }
+    lines
 }
 
 impl Hook {

@@ -5,8 +5,8 @@ use opennebula::xmlrpc::Value;
 use crate::meta::ObjectKind;
 use crate::rpc::Handler;
 use crate::{
-    acl, clusters, datastores, documents, groups, hooks, hosts, images, sched_actions, shared, system,
-    templates, users, vmgroups, vms, vnets, vrouters,
+    acl, clusters, datastores, documents, groups, hooks, hosts, images, reservations, sched_actions,
+    sessions, shared, system, templates, users, vmgroups, vms, vnets, vrouters,
 };
 
 /// A method.
@@ -181,7 +181,7 @@ static METHODS: &[Method] = &[
     method("one.user.delgroup", ObjectKind::User, "ii", users::delete_group, &[]),
     method("one.user.enable", ObjectKind::User, "ib", users::enable, &[]),
     method("one.user.info", ObjectKind::User, "i|b", shared::info, &[]),
-    method("one.user.login", ObjectKind::User, "ssi|i", users::login, &[2]),
+    method("one.user.login", ObjectKind::User, "ssi|i", sessions::login, &[2]),
     method("one.user.passwd", ObjectKind::User, "is", users::passwd, &[2]),
     method("one.user.quota", ObjectKind::User, "is", users::quota, &[]),
     method("one.user.update", ObjectKind::User, "is|i", shared::update, &[]),
@@ -220,17 +220,17 @@ static METHODS: &[Method] = &[
     method("one.vmpool.info", ObjectKind::Vm, "iiii|s", vms::pool_info, &[]),
     method("one.vmpool.infoextended", ObjectKind::Vm, "iiii|s", vms::pool_info_extended, &[]),
     method("one.vmpool.infoset", ObjectKind::Vm, "sb", vms::pool_info_set, &[]),
-    method("one.vn.add_ar", ObjectKind::Net, "is", vnets::add_range, &[]),
+    method("one.vn.add_ar", ObjectKind::Net, "is", reservations::add_range, &[]),
     method("one.vn.allocate", ObjectKind::Net, "s|i", vnets::allocate, &[]),
     method("one.vn.chmod", ObjectKind::Net, "iiiiiiiiii", shared::chmod, &[]),
     method("one.vn.chown", ObjectKind::Net, "iii", shared::chown, &[]),
     method("one.vn.delete", ObjectKind::Net, "i", vnets::delete, &[]),
-    method("one.vn.hold", ObjectKind::Net, "is", vnets::hold, &[]),
+    method("one.vn.hold", ObjectKind::Net, "is", reservations::hold, &[]),
     method("one.vn.info", ObjectKind::Net, "i|b", vnets::info, &[]),
     method("one.vn.lock", ObjectKind::Net, "ii|b", shared::lock, &[]),
-    method("one.vn.release", ObjectKind::Net, "is", vnets::release, &[]),
+    method("one.vn.release", ObjectKind::Net, "is", reservations::release, &[]),
     method("one.vn.rename", ObjectKind::Net, "is", shared::rename, &[]),
-    method("one.vn.reserve", ObjectKind::Net, "is", vnets::reserve, &[]),
+    method("one.vn.reserve", ObjectKind::Net, "is", reservations::reserve, &[]),
     method("one.vn.unlock", ObjectKind::Net, "i", shared::unlock, &[]),
     method("one.vn.update", ObjectKind::Net, "is|i", shared::update, &[]),
     method("one.vnpool.info", ObjectKind::Net, "iii", shared::pool_info, &[]),

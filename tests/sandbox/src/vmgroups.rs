@@ -71,6 +71,37 @@ impl Object for VmGroup {
     }
 }
 
+impl Core {
+    /// The VM group that a VM's template means, by name and owner or by id.
+    pub(crate) fn vm_group_of(&self, pairs: &[(String, String)], uid: u32) -> Option<u32> {
+        let number = |key: &str| vector_value(pairs, key).and_then(|text| text.parse::<u32>().ok());
+        match vector_value(pairs, "VMGROUP_NAME").filter(|name| !name.is_empty()) {
+            Some(name) => self.vmgroups.find(name, number("VMGROUP_UID").unwrap_or(uid)),
+            None => number("VMGROUP_ID").filter(|id| self.vmgroups.get(*id).is_some()),
+        }
+    }
+
+    /// Gives a new VM its role in the group that it asks for.
+    pub(crate) fn join_vm_group(&mut self, id: u32, uid: u32, template: &mut Template) -> Result<(), String> {
+        let Some(pairs) = template.get_vector("VMGROUP") else {
+            return Ok(());
+        };
+        let Some(role) = vector_value(pairs, "ROLE").filter(|role| !role.is_empty()) else {
+            return Err("Missing role name in VM Group definition".into());
+        };
+        let found = self.vm_group_of(pairs, uid);
+        let Some(group) = found.and_then(|id| self.vmgroups.get_mut(id)) else {
+            return Err("Cannot find VM Group to associate the VM".into());
+        };
+        let Some(role) = group.roles.iter_mut().find(|known| known.name == role) else {
+            return Err("Role does not exist in VM Group".into());
+        };
+        role.vms.insert(id);
+        template.set_in("VMGROUP", "VMGROUP_ID", group.meta.id.to_string());
+        Ok(())
+    }
+}
+
 /// `one.vmgroup.allocate`: template.
 pub(crate) fn allocate(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let mut template = parse(args.text(0)).map_err(Failure::internal)?;

@@ -9,6 +9,10 @@ mod history;
 mod lifecycle;
 mod network;
 mod pool;
+mod resources;
+mod triggers;
+mod updateconf;
+mod variables;
 mod write;
 
 use std::collections::BTreeSet;
@@ -16,14 +20,16 @@ use std::collections::BTreeSet;
 use opennebula::template::{Template, vector_value};
 
 pub use history::{Action, History};
-pub(crate) use lifecycle::Trigger;
+pub(crate) use triggers::Trigger;
 
 pub(crate) use actions::{Refused, action, deploy, recover};
-pub(crate) use create::{allocate, set};
-pub(crate) use edit::{resize, update, update_conf};
+pub(crate) use create::allocate;
+pub(crate) use edit::{resize, update};
 pub(crate) use exec::{cancel_exec, exec, retry_exec};
 pub(crate) use network::{attach_nic, detach_nic};
 pub(crate) use pool::{info, pool_info, pool_info_extended, pool_info_set};
+pub(crate) use resources::set;
+pub(crate) use updateconf::update_conf;
 
 use crate::meta::Meta;
 use crate::pool::Object;

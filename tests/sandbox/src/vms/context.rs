@@ -1,8 +1,10 @@
 //! CONTEXT: what a guest finds on its context disk.
 
-use opennebula::template::{AttributeValue, Template, vector_value};
+use opennebula::template::{Template, vector_value};
 
+use super::variables::Variables;
 use crate::core::Core;
+use crate::meta::Meta;
 
 /// A variable of a NIC in CONTEXT: its name there, the key in the NIC, another key, and whether the address range and
 /// the network are asked if the NIC has neither.
@@ -39,47 +41,47 @@ pub(super) const VROUTER: [&str; 3] = [
 ];
 
 impl Core {
-    /// Completes CONTEXT: variables, addresses, OneGate, router.
+    /// CONTEXT of a new VM.
     pub(super) fn fill_context(
         &self,
-        id: u32,
-        uid: u32,
+        meta: &Meta,
         template: &mut Template,
         user_template: &Template,
     ) -> Result<(), String> {
-        let Some(context) = template.get_vector("CONTEXT") else {
+        if template.get_vector("CONTEXT").is_none() {
             return Ok(());
-        };
-        let mut context = context.to_vec();
-        for (_, text) in &mut context {
-            *text = substitute(text, template, user_template);
         }
-        let is_yes = |context: &[(String, String)], key: &str| {
-            vector_value(context, key).is_some_and(|text| text.eq_ignore_ascii_case("YES"))
-        };
-        if is_yes(&context, "NETWORK") {
-            for nic in template.get_vectors("NIC") {
-                let nic_id = vector_value(nic, "NIC_ID").unwrap_or("0");
-                for (name, key, other, ask_network) in NETWORK {
-                    let own = [key, other]
-                        .into_iter()
-                        .find_map(|key| vector_value(nic, key).filter(|text| !text.is_empty()));
-                    let mut text = own.unwrap_or("").to_owned();
-                    if text.is_empty() && ask_network {
-                        text = self.network_value(nic, key);
-                    }
-                    put(&mut context, &format!("ETH{nic_id}_{name}"), text);
-                }
-            }
-        }
-        put(
-            &mut context,
+        template.set_in(
+            "CONTEXT",
             "DISK_ID",
             template.get_vectors("DISK").count().to_string(),
         );
-        if vector_value(&context, "TARGET").is_none() {
-            put(&mut context, "TARGET", "hda".into());
+        if template.get_in("CONTEXT", "TARGET").is_none() {
+            template.set_in("CONTEXT", "TARGET", "hda");
         }
+        self.parse_context(meta, template, user_template)
+    }
+
+    /// Completes CONTEXT: variables, addresses, OneGate, router.
+    pub(super) fn parse_context(
+        &self,
+        meta: &Meta,
+        template: &mut Template,
+        user_template: &Template,
+    ) -> Result<(), String> {
+        let variables = Variables {
+            core: self,
+            name: &meta.name,
+            owner: (meta.uid, &meta.uname, meta.gid, &meta.gname),
+            template,
+            user_template,
+        };
+        let context = template.get_vector("CONTEXT").unwrap_or(&[]);
+        let context = split(&variables.replace(&joined(context))?);
+        template.set_vector("CONTEXT", context);
+        self.network_context(template);
+
+        let mut context = template.get_vector("CONTEXT").unwrap_or(&[]).to_vec();
         if is_yes(&context, "TOKEN") {
             if self.config.onegate_endpoint.is_empty() {
                 return Err("TOKEN set, but onegate endpoint was not defined in oned.conf.".into());
@@ -89,8 +91,8 @@ impl Core {
                 "ONEGATE_ENDPOINT",
                 self.config.onegate_endpoint.clone(),
             );
-            put(&mut context, "VMID", id.to_string());
-            template.set("CREATED_BY", uid.to_string());
+            put(&mut context, "VMID", meta.id.to_string());
+            template.set("CREATED_BY", meta.uid.to_string());
         }
         for name in VROUTER {
             if let Some(text) = template.get(name) {
@@ -101,8 +103,33 @@ impl Core {
         Ok(())
     }
 
+    /// Addresses in CONTEXT, if it wants them.
+    pub(super) fn network_context(&self, template: &mut Template) {
+        let Some(context) = template.get_vector("CONTEXT") else {
+            return;
+        };
+        if !is_yes(context, "NETWORK") {
+            return;
+        }
+        let mut context = context.to_vec();
+        for nic in template.get_vectors("NIC") {
+            let nic_id = vector_value(nic, "NIC_ID").unwrap_or("0");
+            for (name, key, other, ask_network) in NETWORK {
+                let own = [key, other]
+                    .into_iter()
+                    .find_map(|key| vector_value(nic, key).filter(|text| !text.is_empty()));
+                let mut text = own.unwrap_or("").to_owned();
+                if text.is_empty() && ask_network {
+                    text = self.network_value(nic, key);
+                }
+                put(&mut context, &format!("ETH{nic_id}_{name}"), text);
+            }
+        }
+        template.set_vector("CONTEXT", context);
+    }
+
     /// A value that the NIC's address range or network gives.
-    fn network_value(&self, nic: &[(String, String)], key: &str) -> String {
+    pub(super) fn network_value(&self, nic: &[(String, String)], key: &str) -> String {
         let number = |key: &str| vector_value(nic, key).and_then(|text| text.parse::<u32>().ok());
         let Some(vnet) = number("NETWORK_ID").and_then(|id| self.vnets.get(id)) else {
             return String::new();
@@ -121,64 +148,25 @@ fn put(context: &mut Vec<(String, String)>, key: &str, text: String) {
     context.push((key.into(), text));
 }
 
-/// Replaces `$NAME` by an attribute of the VM, `$VECTOR[KEY]` by a value in its first vector.
-fn substitute(text: &str, template: &Template, user_template: &Template) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
-        let name = &rest[..end];
-        if name.is_empty() {
-            out.push('$');
-            continue;
-        }
-        rest = &rest[end..];
-        if let Some(index) = rest.strip_prefix('[')
-            && let Some(close) = index.find(']')
-        {
-            let key = index[..close].trim();
-            let value = template
-                .get_in(name, key)
-                .or_else(|| user_template.get_in(name, key));
-            out.push_str(value.unwrap_or(""));
-            rest = &index[close + 1..];
-            continue;
-        }
-        let find = |template: &Template| {
-            template
-                .iter()
-                .find(|attribute| attribute.name == name)
-                .and_then(|attribute| match &attribute.value {
-                    AttributeValue::Text(text) => Some(text.clone()),
-                    AttributeValue::Vector(_) => None,
-                })
-        };
-        out.push_str(&find(template).or_else(|| find(user_template)).unwrap_or_default());
-    }
-    out.push_str(rest);
-    out
+fn is_yes(context: &[(String, String)], key: &str) -> bool {
+    vector_value(context, key).is_some_and(|text| text.eq_ignore_ascii_case("YES"))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What oned puts between the pairs of a vector while it replaces variables.
+const SEPARATOR: &str = "@^_^@";
 
-    #[test]
-    fn variables_are_replaced() {
-        let template = Template::parse_text("VMID=7\nNIC=[IP=\"10.0.0.1\"]").unwrap();
-        let user = Template::parse_text("CLUSTER=\"demo\"").unwrap();
-        for (text, expected) in [
-            ("plain", "plain"),
-            ("id $VMID of $CLUSTER", "id 7 of demo"),
-            ("$NIC[IP] and $NIC[MAC].", "10.0.0.1 and ."),
-            ("$UNKNOWN.", "."),
-            ("5$ and $", "5$ and $"),
-        ] {
-            assert_eq!(substitute(text, &template, &user), expected);
+fn joined(pairs: &[(String, String)]) -> String {
+    let mut pairs: Vec<String> = pairs.iter().map(|(key, text)| format!("{key}={text}")).collect();
+    pairs.sort_unstable();
+    pairs.join(SEPARATOR)
+}
+
+fn split(text: &str) -> Vec<(String, String)> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (key, text) in text.split(SEPARATOR).filter_map(|pair| pair.split_once('=')) {
+        if vector_value(&pairs, key).is_none() {
+            pairs.push((key.into(), text.into()));
         }
     }
+    pairs
 }

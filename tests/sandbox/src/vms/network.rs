@@ -4,7 +4,7 @@ use opennebula::template::{Attribute, AttributeValue, Template, vector_value};
 use opennebula::xmlrpc::Value;
 
 use super::Action;
-use super::create::set;
+use super::set;
 use crate::acl::{Caller, Request};
 use crate::core::Core;
 use crate::failure::Failure;
@@ -167,11 +167,11 @@ impl Core {
     }
 
     fn refresh_context(&mut self, id: u32) {
-        let Some(vm) = self.vms.get(id) else { return };
-        let (uid, mut template, user_template) = (vm.meta.uid, vm.template.clone(), vm.user_template.clone());
-        if self.fill_context(id, uid, &mut template, &user_template).is_ok()
-            && let Some(vm) = self.vms.get_mut(id)
-        {
+        let Some(mut template) = self.vms.get(id).map(|vm| vm.template.clone()) else {
+            return;
+        };
+        self.network_context(&mut template);
+        if let Some(vm) = self.vms.get_mut(id) {
             vm.template = template;
         }
     }
