@@ -204,6 +204,7 @@ fn cluster_in(name: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unnecessary_wraps)] // objects have a tag or none
     fn tag(cluster: u32) -> Option<Tag> {
         Some(Tag {
             cluster_id: cluster,

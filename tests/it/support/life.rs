@@ -213,28 +213,28 @@ impl Life {
 
     /// Everything that helps to understand a failure.
     pub fn report(&self) -> String {
-        let mut text = String::new();
+        let mut text: Vec<String> = Vec::new();
         for document in self.sandbox.documents() {
             let id = document.meta.id;
-            text += &format!("document {id}: {}\n", self.state(id));
+            text.push(format!("document {id}: {}\n", self.state(id)));
             if let Ok(status) = Status::parse(self.attribute(id, "STATUS").as_deref(), id) {
                 for line in &status.history {
-                    text += &format!("  {} {}\n", line.at, line.text);
+                    text.push(format!("  {} {}\n", line.at, line.text));
                 }
-                text += &format!(
+                text.push(format!(
                     "  {:?}\n  {:?}\n  {:?}\n",
                     status.operation, status.conditions, status.last_error
-                );
+                ));
             }
         }
         for vm in self.sandbox.live_vms() {
-            text += &format!(
+            text.push(format!(
                 "VM {} {} {:?} {:?}\n",
                 vm.meta.id, vm.meta.name, vm.state, vm.lcm_state
-            );
+            ));
         }
-        text += &format!("errors: {:#?}\n", self.errors);
-        text
+        text.push(format!("errors: {:#?}\n", self.errors));
+        text.concat()
     }
 }
 
