@@ -404,7 +404,7 @@ mod tests {
                     started: 1,
                     deadline: 9,
                     failed,
-                })
+                });
             }
         };
         assert_eq!(
