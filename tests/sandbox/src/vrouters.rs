@@ -15,7 +15,7 @@ use crate::quotas::Usage;
 use crate::rpc::{Args, Context, Outcome};
 use crate::shared::{self, done, parse, target};
 use crate::templates::{VmTemplate, is_yes};
-use crate::vms::set;
+use crate::vms::{Trigger, set};
 use crate::xml::{self, Xml};
 
 /// A virtual router.
@@ -218,8 +218,11 @@ pub(crate) fn delete(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Out
     };
     core.discharge(router.meta.uid, router.meta.gid, &usage);
     for vm in router.vms {
-        // A VM that can't be terminated now is left behind, as oned does.
-        let _ = core.terminate(vm, true, ctx);
+        // A VM that can't be terminated now, because it is being copied or booted, is torn down.
+        if core.terminate(vm, true, ctx).is_err() {
+            let caller = Some(ctx.caller.clone());
+            core.later(vm, Trigger::Delete { caller });
+        }
     }
     done(id)
 }

@@ -22,6 +22,7 @@ pub(crate) fn attach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
     let template = parse(args.text(1)).map_err(Failure::internal)?;
     let vm = core.existing(ObjectKind::Vm, id)?;
     let vm_id = vm.meta().id;
+    core.refuse_router(vm_id)?;
     if !ctx.caller.is_admin()
         && let Some(name) = restricted::first(restricted::VM, &template)
     {
@@ -43,13 +44,26 @@ pub(crate) fn attach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
 /// `one.vm.detachnic`: id, NIC.
 pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outcome {
     let (id, nic) = (args.int(0), args.int(1));
-    core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     let vm_id = core.existing(ObjectKind::Vm, id)?.meta().id;
+    core.refuse_router(vm_id)?;
+    core.need(&ctx.caller, Operation::Manage, ObjectKind::Vm, id)?;
     core.remove_nic(vm_id, nic, &ctx.caller.clone())?;
     Ok(Value::from(id))
 }
 
 impl Core {
+    /// NICs of a router's VMs are the router's.
+    fn refuse_router(&self, id: u32) -> Result<(), Failure> {
+        let is_router = self
+            .vms
+            .get(id)
+            .is_some_and(|vm| vm.template.get("VROUTER_ID").is_some());
+        if is_router {
+            return Err(Failure::action("Action is not supported for virtual router VMs"));
+        }
+        Ok(())
+    }
+
     /// Adds a NIC to a VM that runs or is off.
     pub(crate) fn add_nic(
         &mut self,

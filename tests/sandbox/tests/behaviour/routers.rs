@@ -87,11 +87,43 @@ fn a_router_s_vms_may_be_held() {
     );
     cloud.advance(60);
     assert_eq!(cloud.live_vms()[0].state, VmState::Hold);
-    // A VM of a router is not ended alone from outside in the usual ways, but by its owner it may be.
     let vm = cloud.live_vms()[0].meta.id;
     act(&cloud, "release", vm);
     cloud.advance(60);
     assert_eq!(state(&cloud, vm), "RUNNING");
+    // Its NICs are the router's.
+    let nic = "NIC=[NETWORK_ID=1]";
+    assert_eq!(
+        code(&cloud, ALICE, "one.vm.attachnic", &[number(vm), nic.into()]),
+        2048
+    );
+    ask(&cloud, ALICE, "one.vrouter.attachnic", &[number(a), nic.into()]);
+    cloud.advance(5);
+    assert_eq!(cloud.vm(vm).unwrap().addresses().len(), 3);
+    // A VM may end alone; the router stays.
+    act(&cloud, "terminate-hard", vm);
+    cloud.advance(30);
+    assert!(is_done(&cloud, vm));
+    assert!(cloud.vrouters()[0].vms.is_empty());
+}
+
+#[test]
+fn a_router_takes_vms_with_it_that_are_still_on_their_way() {
+    for seconds in [0, 11, 16, 30] {
+        let cloud = cloud();
+        let (a, template) = (router(&cloud, "a"), template(&cloud));
+        ask(
+            &cloud,
+            ALICE,
+            "one.vrouter.instantiate",
+            &instantiate(a, template, false),
+        );
+        cloud.advance(seconds);
+        ask(&cloud, ALICE, "one.vrouter.delete", &[number(a)]);
+        cloud.advance(30);
+        assert!(cloud.live_vms().is_empty(), "deleted after {seconds} s");
+        assert!(cloud.leases(0).is_empty() && cloud.leases(1).is_empty());
+    }
 }
 
 #[test]
