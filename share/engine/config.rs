@@ -86,8 +86,19 @@ impl Config {
         }
         let config: Self = serde_saphyr::from_str(text).map_err(|e| {
             let line = e.location().map(|l| l.line());
-            let text = e.without_snippet().to_string();
-            invalid(line, text.lines().next().unwrap_or_default().to_owned())
+            let said = e.without_snippet().to_string();
+            let said = said.lines().next().unwrap_or_default();
+            // The place is told in front, as for every file.
+            let said = said.split(" at line ").next().unwrap_or(said);
+            let key = line
+                .and_then(|l| text.lines().nth(usize::try_from(l).ok()?.checked_sub(1)?))
+                .and_then(|l| l.split_once(':'))
+                .map(|(key, _)| key.trim());
+            let reason = match key {
+                Some(key) if !said.contains(key) => format!("{key}: {said}"),
+                _ => said.to_owned(),
+            };
+            invalid(line, reason)
         })?;
         if config.session_seconds < 30 {
             return Err(invalid(
@@ -133,7 +144,7 @@ mod tests {
     fn mistakes_are_named_with_their_line() {
         for (text, line, what) in [
             ("# a\nsesion_seconds: 60\n", ":2:", "sesion_seconds"),
-            ("session_seconds: soon\n", ":1:", "soon"),
+            ("session_seconds: soon\n", ":1:", "session_seconds: invalid"),
             ("driver_timeout: 5\nsession_seconds: 3\n", ":2:", "at least 30"),
             ("driver_timeout: 0\n", ":1:", "at least 1"),
             ("log_level: loud\n", ":1:", "loud"),

@@ -96,3 +96,23 @@ fn a_foreign_event_needs_no_configuration_and_no_credentials() {
         .encode("<VM><ID>1</ID><UID>2</UID><NAME>x</NAME><USER_TEMPLATE><A>b</A></USER_TEMPLATE></VM>");
     assert!(prefix.run("vm_state", vm.as_bytes()).status.success());
 }
+
+/// A trust store costs more than everything else that a hook does; it must not come in by the back door.
+#[test]
+fn hooks_link_no_tls_and_the_command_does() {
+    let links = |program: &str| {
+        let bytes = std::fs::read(program).unwrap();
+        bytes.windows(6).any(|window| window == b"rustls")
+    };
+    assert!(links(env!("CARGO_BIN_EXE_oneks")));
+    for hook in [
+        env!("CARGO_BIN_EXE_document"),
+        env!("CARGO_BIN_EXE_vm_state"),
+        env!("CARGO_BIN_EXE_vm_update"),
+        env!("CARGO_BIN_EXE_guest_exec"),
+        env!("CARGO_BIN_EXE_vrouter"),
+        env!("CARGO_BIN_EXE_sweep"),
+    ] {
+        assert!(!links(hook), "{hook}");
+    }
+}
