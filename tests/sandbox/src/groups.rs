@@ -58,6 +58,19 @@ impl Group {
         xml.ids("USERS", &self.users);
         xml.ids("ADMINS", []);
     }
+
+    /// Every group has a set of VLAN rules; none holds any.
+    fn write_vlan_rules(&self, xml: &mut Xml) {
+        xml.open("VLAN_RULES");
+        xml.cdata("ID", self.meta.id);
+        xml.close("VLAN_RULES");
+    }
+}
+
+fn write_default_quotas(xml: &mut Xml) {
+    xml.open("DEFAULT_GROUP_QUOTAS");
+    Quotas::default().write(xml);
+    xml.close("DEFAULT_GROUP_QUOTAS");
 }
 
 impl Core {
@@ -74,10 +87,23 @@ impl Core {
             permissions: Permissions([true, true, false, true, false, false, false, false, false]),
             lock: None,
         };
+        let mut template = Template::new();
+        if name == "users" {
+            // What oned writes at its first start.
+            template.set_vector(
+                "SUNSTONE",
+                [
+                    ("DEFAULT_VIEW", "cloud"),
+                    ("GROUP_ADMIN_DEFAULT_VIEW", "groupadmin"),
+                    ("GROUP_ADMIN_VIEWS", "groupadmin,cloud"),
+                    ("VIEWS", "cloud"),
+                ],
+            );
+        }
         let group = Group {
             meta,
             users: BTreeSet::new(),
-            template: Template::new(),
+            template,
             quotas: Quotas::default(),
         };
         self.groups.insert(id, group);
@@ -92,11 +118,8 @@ impl Core {
         xml.open("GROUP");
         group.write_body(&mut xml);
         group.quotas.write(&mut xml);
-        // Every group has one VLAN rule set, which holds nothing.
-        xml.ids("VLAN_RULES", []);
-        xml.open("DEFAULT_GROUP_QUOTAS");
-        Quotas::default().write(&mut xml);
-        xml.close("DEFAULT_GROUP_QUOTAS");
+        group.write_vlan_rules(&mut xml);
+        write_default_quotas(&mut xml);
         xml.close("GROUP");
         xml.into_string()
     }
@@ -104,6 +127,24 @@ impl Core {
     pub(crate) fn group_pool_xml(&self, id: u32) -> String {
         self.groups.get(id).map(Object::to_xml).unwrap_or_default()
     }
+}
+
+/// `one.grouppool.info`.
+pub(crate) fn pool_info(core: &mut Core, ctx: &mut Context, _args: &Args<'_>) -> Outcome {
+    let ids = core.listed(ObjectKind::Group, &ctx.caller, -2, (-1, -1), |_| true)?;
+    let mut xml = Xml::new();
+    xml.open("GROUP_POOL");
+    for group in ids.into_iter().filter_map(|id| core.groups.get(id)) {
+        group.write(&mut xml);
+        xml.open("QUOTAS");
+        xml.field("ID", group.meta.id);
+        group.quotas.write(&mut xml);
+        xml.close("QUOTAS");
+        group.write_vlan_rules(&mut xml);
+    }
+    write_default_quotas(&mut xml);
+    xml.close("GROUP_POOL");
+    Ok(xml.into_string().into())
 }
 
 /// `one.group.allocate`: name.

@@ -80,6 +80,15 @@ impl Object for Host {
         xml.field("RUNNING_VMS", self.vms.len());
         xml.field("VMS_THREAD", 1);
         xml.open("DATASTORES");
+        // What the dummy probes report.
+        for (name, mib) in [
+            ("DISK_USAGE", 0),
+            ("FREE_DISK", 20_480),
+            ("MAX_DISK", 20_480),
+            ("USED_DISK", 9720),
+        ] {
+            xml.cdata(name, mib);
+        }
         xml.close("DATASTORES");
         xml.open("PCI_DEVICES");
         xml.close("PCI_DEVICES");

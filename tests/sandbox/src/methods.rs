@@ -128,7 +128,7 @@ static METHODS: &[Method] = &[
     method("one.group.info", ObjectKind::Group, "i|b", shared::info, &[]),
     method("one.group.quota", ObjectKind::Group, "is", groups::quota, &[]),
     method("one.group.update", ObjectKind::Group, "is|i", shared::update, &[]),
-    method("one.grouppool.info", ObjectKind::Group, "", shared::pool_info, &[]),
+    method("one.grouppool.info", ObjectKind::Group, "", groups::pool_info, &[]),
     method("one.hook.allocate", ObjectKind::Hook, "s", hooks::allocate, &[]),
     method("one.hook.delete", ObjectKind::Hook, "i", hooks::delete, &[]),
     method("one.hook.info", ObjectKind::Hook, "i|b", shared::info, &[]),
