@@ -66,6 +66,43 @@ fn a_cluster_comes_up_runs_and_leaves_nothing() {
     assert_eq!(life.errors, Vec::<String>::new());
 }
 
+#[test]
+fn a_cluster_with_three_control_plane_nodes_is_scaled_and_upgraded() {
+    let (mut life, _) = cloud();
+    let mut wanted = spec("ha", &[("workers", 1)]);
+    let id = life.create(&alice(), "demo", &wanted);
+    life.until_state(id, "RUNNING", 7200);
+    assert_eq!(life.status(id).control_plane.vms.len(), 3, "{}", life.report());
+
+    wanted["node_groups"][0]["user_inputs_values"]["count"] = json!(3);
+    life.set(&alice(), id, "SPEC", &wanted.to_string());
+    life.until_state(id, "SCALING", 120);
+    life.until_state(id, "RUNNING", 3600);
+    assert_eq!(life.status(id).node_groups[0].vms.len(), 3, "{}", life.report());
+
+    wanted["kubernetes_version"] = json!("v1.34.2");
+    life.set(&alice(), id, "SPEC", &wanted.to_string());
+    life.until_state(id, "UPGRADING", 120);
+    let mut most = 0;
+    life.until("cluster upgraded", 4 * 3600, |life| {
+        most = most.max(life.sandbox.live_vms().len());
+        life.state(id) == "RUNNING"
+    });
+    let status = life.status(id);
+    assert!(
+        status.groups().all(|g| g.version.as_deref() == Some("v1.34.2")),
+        "{}",
+        life.report()
+    );
+    // Six nodes, one router, and never more than one node beyond.
+    assert_eq!(most, 8, "a rolling upgrade surges by one");
+
+    life.set(&alice(), id, "DELETE", "YES");
+    life.until_state(id, "GONE", 1200);
+    assert_eq!(life.left_over(), Vec::<String>::new());
+    assert_eq!(life.errors, Vec::<String>::new());
+}
+
 /// The cluster's credential is in the seed's context and in Kubernetes' secrets, where it must be, and nowhere else.
 fn no_credential_is_shown(life: &Life, id: u32) {
     let token = life.service.credential(id, 1);
