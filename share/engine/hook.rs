@@ -70,10 +70,11 @@ fn open(name: &'static str) -> anyhow::Result<(Service, u64)> {
 fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<()> {
     // The mark comes first: if anything below fails, the sweep knows that there is work.
     let gate = Gate::new(Layout::of(&Environment::process()).locks);
-    for cluster in clusters {
-        gate.mark(*cluster, hints).context("the mark can't be made")?;
-    }
-    let (service, now) = open(name)?;
+    let marked = clusters.iter().try_for_each(|cluster| gate.mark(*cluster, hints));
+    // Opening starts the log as well, without which nobody would hear of the mark.
+    let opened = open(name);
+    marked.context("the mark can't be made")?;
+    let (service, now) = opened?;
     if clusters.is_empty() {
         return match resolve(&service, hints)? {
             Some(cluster) => handle(&service, cluster, hints, now),

@@ -21,6 +21,9 @@ use crate::service::Service;
 /// Most rounds of looking and acting in one pass. A life needs a dozen at the most; more would be a circle.
 const MAX_ROUNDS: u32 = 200;
 
+/// Condition of a cluster whose owner may not look at its objects; there only while that is so.
+const OBSERVED: &str = "Observed";
+
 /// A pass that could not be finished. Its marks stay, and the sweep tries again.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
@@ -140,9 +143,10 @@ impl Work<'_> {
         };
         let mut observed = Observed::default();
         let mut status = previous.clone();
+        status.clear_condition(OBSERVED);
         let mut kubeconfig = None;
         if let Err(error) = self.first_look(&watcher, previous, &mut observed) {
-            return self.could_not_look(previous, &error);
+            return self.could_not_look(previous, &status, error);
         }
         for _ in 0..MAX_ROUNDS {
             let Plan {
@@ -153,7 +157,7 @@ impl Work<'_> {
             if !needs.is_empty() {
                 for need in &needs {
                     if let Err(error) = watcher.look(&mut observed, need) {
-                        return self.could_not_look(&status, &error);
+                        return self.could_not_look(previous, &status, error);
                     }
                 }
                 continue;
@@ -202,30 +206,23 @@ impl Work<'_> {
     }
 
     /// A look that failed: the reason is kept for users, and the pass is repeated by the sweep.
-    fn could_not_look(&self, status: &Status, error: &Error) -> Result<(), PassError> {
+    fn could_not_look(&self, previous: &Status, status: &Status, error: Error) -> Result<(), PassError> {
         let id = self.document.id;
-        if error.is_authorization() || error.is_authentication() {
-            let why = failure(error);
-            log::warn!(
-                "cluster {id}: the owner {} may not look: {}",
-                self.document.uname,
-                why.message
-            );
-            let mut next = status.clone();
-            let message = format!(
-                "could not look at the cluster's objects as {}: {}",
-                self.document.uname, why.message
-            );
-            next.set_condition(self.now, "Observed", Truth::False, why.kind.reason(), message);
-            return self.write(status, &mut next, None, false);
+        if !error.is_authorization() && !error.is_authentication() {
+            return Err(during(format!("cluster {id}: look"))(error));
         }
-        Err(PassError::Call {
-            what: format!("cluster {id}: look"),
-            source: Error::Reply {
-                method: String::new(),
-                what: error.to_string(),
-            },
-        })
+        let why = failure(&error);
+        let owner = &self.document.uname;
+        log::warn!("cluster {id}: the owner {owner} may not look: {}", why.message);
+        let mut next = status.clone();
+        // The same trouble as before keeps its time.
+        next.conditions.extend(previous.condition(OBSERVED).cloned());
+        let message = format!(
+            "could not look at the cluster's objects as {owner}: {}",
+            why.message
+        );
+        next.set_condition(self.now, OBSERVED, Truth::False, why.kind.reason(), message);
+        self.write(previous, &mut next, None, false)
     }
 
     fn write(

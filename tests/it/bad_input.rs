@@ -208,3 +208,33 @@ fn calls_that_fail_for_a_while_are_made_good() {
         }
     }
 }
+
+#[test]
+fn an_owner_who_may_not_look_is_told_and_the_condition_passes_with_its_cause() {
+    let mut life = Life::plain();
+    let id = life.create(&alice(), "demo", &spec(1));
+    life.until_state(id, "RUNNING", 600);
+    let refused = Effect::Fail {
+        code: 256,
+        message: "[one.test] User couldn't be authenticated".to_owned(),
+    };
+    life.sandbox.faults(|f| {
+        f.calls
+            .push(CallFault::of("one.vmpool.infoset", When::Always, refused.clone()))
+    });
+    life.set(&alice(), id, "RECOVER", "1");
+    life.until("the refusal is told", 100, |life| {
+        life.status(id).condition("Observed").is_some()
+    });
+    let since = life.status(id).condition("Observed").unwrap().since;
+    life.pass_time(5);
+    life.set(&alice(), id, "RECOVER", "2");
+    life.pass_time(5);
+    assert_eq!(life.status(id).condition("Observed").unwrap().since, since);
+    life.sandbox.faults(|f| f.calls.clear());
+    life.set(&alice(), id, "RECOVER", "3");
+    life.until("the condition is gone", 100, |life| {
+        life.status(id).condition("Observed").is_none()
+    });
+    assert_eq!(life.state(id), "RUNNING");
+}

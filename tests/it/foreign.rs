@@ -116,3 +116,21 @@ fn hooks_link_no_tls_and_the_command_does() {
         assert!(!links(hook), "{hook}");
     }
 }
+
+#[test]
+fn a_mark_that_cannot_be_made_is_told() {
+    let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
+    std::fs::write(prefix.root().join("var/oneks/locks"), "no folder").unwrap();
+    let input = [
+        b"one.document.allocate ",
+        &recorded("001-one.document.allocate")[..],
+    ]
+    .concat();
+    let output = prefix.run("document", &input);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("the mark can't be made") && said.contains("locks"),
+        "{said}"
+    );
+}
