@@ -220,7 +220,7 @@ fn an_owner_who_may_not_look_is_told_and_the_condition_passes_with_its_cause() {
     };
     life.sandbox.faults(|f| {
         f.calls
-            .push(CallFault::of("one.vmpool.infoset", When::Always, refused.clone()))
+            .push(CallFault::of("one.vmpool.infoset", When::Always, refused.clone()));
     });
     life.set(&alice(), id, "RECOVER", "1");
     life.until("the refusal is told", 100, |life| {
