@@ -118,6 +118,14 @@ pub fn handle(service: &Service, cluster: u32, hints: &Hints, now: u64) -> anyho
 
 /// Serves the marks of a cluster, unless another hook does.
 fn run(service: &Service, cluster: u32, now: u64) -> anyhow::Result<()> {
+    if !service
+        .acts()
+        .context("the front-end's part can't be asked for")?
+    {
+        // The leader has the same event. Should this one lead before it is served, its sweep finds the mark.
+        log::debug!("cluster {cluster}: left to the leader");
+        return Ok(());
+    }
     let outcome = service.gate.run(cluster, MAX_PASSES, |hints| {
         pass(service, cluster, hints, Depth::Known, now)
     })?;

@@ -9,6 +9,8 @@ use opennebula::endpoint::Environment;
 pub struct Layout {
     /// The configuration file.
     pub config: PathBuf,
+    /// The configuration of oned.
+    pub oned: PathBuf,
     /// Folder of the executables that the hook manager starts.
     pub hooks: PathBuf,
     /// Folder of the drivers, one folder each.
@@ -28,6 +30,7 @@ impl Layout {
             Some(root) => Self::below(&PathBuf::from(root)),
             None => Self {
                 config: PathBuf::from("/etc/one/oneks.conf"),
+                oned: PathBuf::from("/etc/one/oned.conf"),
                 hooks: PathBuf::from("/usr/lib/one/oneks/hooks"),
                 drivers: PathBuf::from("/usr/lib/one/oneks/drivers"),
                 profiles: PathBuf::from("/var/lib/one/oneks/profiles"),
@@ -41,6 +44,7 @@ impl Layout {
     pub fn below(root: &std::path::Path) -> Self {
         Self {
             config: root.join("etc/oneks.conf"),
+            oned: root.join("etc/oned.conf"),
             hooks: root.join("lib/oneks/hooks"),
             drivers: root.join("lib/oneks/drivers"),
             profiles: root.join("var/oneks/profiles"),

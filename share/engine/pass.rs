@@ -13,6 +13,7 @@ use opennebula::error::Error;
 use opennebula::objects::Document;
 
 use crate::execute::{Executor, failure, status_text};
+use crate::fence::{Fence, Standing};
 use crate::gate::Hints;
 use crate::gone;
 use crate::observe::Observer;
@@ -39,6 +40,9 @@ pub enum PassError {
         #[source]
         source: Error,
     },
+    /// Another front-end has written STATUS since this pass read it.
+    #[error("cluster {0}: another front-end has taken over; this pass ended, and did no harm")]
+    Overtaken(u32),
     /// The plan does not come to an end.
     #[error("cluster {0}: the plan went on for {MAX_ROUNDS} rounds; this is a defect")]
     Endless(u32),
@@ -145,8 +149,10 @@ impl Work<'_> {
         let mut status = previous.clone();
         status.clear_condition(OBSERVED);
         let mut kubeconfig = None;
-        if let Err(error) = self.first_look(&watcher, previous, &mut observed) {
-            return self.could_not_look(previous, &status, error);
+        let mut fence = Fence::new(self.service, previous);
+        let mut previous = previous.clone();
+        if let Err(error) = self.first_look(&watcher, &previous, &mut observed) {
+            return self.could_not_look(&fence, &previous, &status, error);
         }
         for _ in 0..MAX_ROUNDS {
             let Plan {
@@ -157,14 +163,36 @@ impl Work<'_> {
             if !needs.is_empty() {
                 for need in &needs {
                     if let Err(error) = watcher.look(&mut observed, need) {
-                        return self.could_not_look(previous, &status, error);
+                        return self.could_not_look(&fence, &previous, &status, error);
                     }
+                }
+                continue;
+            }
+            if actions.iter().any(Action::creates) && !fence.is_claimed() {
+                let claimed = fence.claim(&mut previous, forget_kubeconfig);
+                match claimed.map_err(during(format!("cluster {id}: claim it")))? {
+                    Standing::Ours => {}
+                    Standing::Overtaken => return Err(PassError::Overtaken(id)),
+                    Standing::Gone => return Ok(()),
+                }
+                // What an earlier pass made until now is seen from here on.
+                status = previous.clone();
+                status.clear_condition(OBSERVED);
+                observed = Observed::default();
+                if let Err(error) = self.first_look(&watcher, &previous, &mut observed) {
+                    return self.could_not_look(&fence, &previous, &status, error);
                 }
                 continue;
             }
             status = next;
             if actions.is_empty() {
-                return self.write(previous, &mut status, kubeconfig.as_deref(), forget_kubeconfig);
+                return self.write(
+                    &fence,
+                    &previous,
+                    &mut status,
+                    kubeconfig.as_deref(),
+                    forget_kubeconfig,
+                );
             }
             let serial = status.credential.as_ref().map_or(serial, |c| c.serial);
             let executor = Executor {
@@ -177,6 +205,11 @@ impl Work<'_> {
             for action in actions {
                 if let Action::StoreKubeconfig { text } = &action {
                     kubeconfig = Some(text.expose().to_owned());
+                }
+                match self.standing(&fence)? {
+                    Standing::Ours => {}
+                    Standing::Overtaken => return Err(PassError::Overtaken(id)),
+                    Standing::Gone => return Ok(()),
                 }
                 let outcome = executor.execute(&action);
                 tell(id, &action, &outcome);
@@ -206,7 +239,13 @@ impl Work<'_> {
     }
 
     /// A look that failed: the reason is kept for users, and the pass is repeated by the sweep.
-    fn could_not_look(&self, previous: &Status, status: &Status, error: Error) -> Result<(), PassError> {
+    fn could_not_look(
+        &self,
+        fence: &Fence<'_>,
+        previous: &Status,
+        status: &Status,
+        error: Error,
+    ) -> Result<(), PassError> {
         let id = self.document.id;
         if !error.is_authorization() && !error.is_authentication() {
             return Err(during(format!("cluster {id}: look"))(error));
@@ -222,19 +261,33 @@ impl Work<'_> {
             why.message
         );
         next.set_condition(self.now, OBSERVED, Truth::False, why.kind.reason(), message);
-        self.write(previous, &mut next, None, false)
+        self.write(fence, previous, &mut next, None, false)
+    }
+
+    fn standing(&self, fence: &Fence<'_>) -> Result<Standing, PassError> {
+        let id = self.document.id;
+        fence.look().map_err(during(format!(
+            "cluster {id}: look whether it is still this pass's"
+        )))
     }
 
     fn write(
         &self,
+        fence: &Fence<'_>,
         previous: &Status,
         status: &mut Status,
         kubeconfig: Option<&str>,
         forget_kubeconfig: bool,
     ) -> Result<(), PassError> {
         let id = self.document.id;
+        status.claim = None;
         if status.same_as(previous) && kubeconfig.is_none() && !forget_kubeconfig && previous.rev > 0 {
             return Ok(());
+        }
+        match self.standing(fence)? {
+            Standing::Ours => {}
+            Standing::Overtaken => return Err(PassError::Overtaken(id)),
+            Standing::Gone => return Ok(()),
         }
         status.rev = previous.rev.saturating_add(1);
         let text = status_text(status, kubeconfig, forget_kubeconfig);

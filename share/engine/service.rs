@@ -1,6 +1,7 @@
 //! What a hook needs to act: connections, the gate, the drivers, the profiles.
 
 use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::drivers::{Drivers, Executables};
 use crate::gate::Gate;
 use crate::layout::Layout;
+use crate::zone::Zone;
 
 /// Everything that acts on clusters, made once per process.
 pub struct Service {
@@ -32,6 +34,10 @@ pub struct Service {
     pub profiles: PathBuf,
     /// OpenNebula as oneadmin: documents, and what only administrators may read.
     pub admin: Client,
+    /// Are there other front-ends?
+    pub zone: Zone,
+    /// What nobody else calls itself: the mark in a claim, see [`crate::zone`].
+    pub actor: String,
     server: ServerCredential,
     key: Secret,
 }
@@ -58,11 +64,15 @@ impl Service {
             .with_context(|| format!("the server credential {} can't be read", path.display()))?;
         let transport = Arc::new(HttpTransport::new(&endpoint)?);
         let drivers = Executables::new(&layout.drivers, Duration::from_secs(config.driver_timeout));
-        Self::new(config, layout, Box::new(drivers), transport, session, &text)
-            .with_context(|| format!("the server credential {}", path.display()))
+        let mut service = Self::new(config, layout, Box::new(drivers), transport, session, &text)
+            .with_context(|| format!("the server credential {}", path.display()))?;
+        service.zone = Zone::read(&layout.oned);
+        let random = RandomState::new().build_hasher().finish();
+        service.actor = format!("{}-{random:016x}", std::process::id());
+        Ok(service)
     }
 
-    /// A service on any transport.
+    /// A service on any transport, on a front-end that is alone.
     ///
     /// # Errors
     /// The server credential is not `user:password`.
@@ -80,9 +90,22 @@ impl Service {
             drivers,
             profiles: layout.profiles.clone(),
             admin: Client::new(transport, admin),
+            zone: Zone::Alone,
+            actor: String::new(),
             server: ServerCredential::parse(server)?,
             key: Secret::new(server.trim()),
         })
+    }
+
+    /// Is this the front-end that acts? Of several, only the leader does; one that is alone needn't ask.
+    ///
+    /// # Errors
+    /// OpenNebula can't be reached.
+    pub fn acts(&self) -> Result<bool, opennebula::error::Error> {
+        match self.zone {
+            Zone::Alone => Ok(true),
+            Zone::Several => self.admin.zone_raftstatus().map(|status| status.acts()),
+        }
     }
 
     /// OpenNebula as a cluster's owner: oned itself then enforces rights and quotas.

@@ -83,7 +83,7 @@ pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
         return Ok(report);
     }
     // Asked only when there is something to do: a follower must leave it to the leader.
-    if !service.admin.zone_raftstatus().map_err(fail)?.acts() {
+    if !service.acts().map_err(fail)? {
         report.not_leader = true;
         return Ok(report);
     }

@@ -10,6 +10,7 @@ mod cli;
 mod dummy;
 mod event;
 mod foreign;
+mod front_ends;
 mod gate;
 mod killed;
 mod plain_life;

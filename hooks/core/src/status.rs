@@ -28,6 +28,9 @@ pub struct Status {
     pub document: u32,
     /// Grows with every write.
     pub rev: u64,
+    /// The pass that claimed the cluster, where several front-ends share a zone and one may have to be kept out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
     /// The cluster's state.
     pub state: ClusterState,
     /// The last SPEC that was found good; the cluster is kept as this says.
@@ -297,6 +300,7 @@ impl Status {
             schema: SCHEMA,
             document,
             rev: 0,
+            claim: None,
             state: ClusterState::Pending,
             accepted: None,
             refused: None,

@@ -14,6 +14,7 @@ use oneks::{hook, sweep};
 use oneks_core::status::Status;
 use oneks_sandbox::{CallerDied, Execution, ExecutionRecord, Remains, RunEnd, Sandbox};
 use opennebula::session::Session;
+use opennebula::transport::Transport;
 use opennebula::xmlrpc::Value;
 use serde::Deserialize;
 
@@ -66,20 +67,8 @@ impl Life {
     pub fn of(sandbox: Sandbox) -> Self {
         sandbox.standard_cloud().unwrap();
         let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
-        let layout = Layout::below(prefix.root());
-        let drivers = Executables::new(&layout.drivers, Duration::from_secs(20));
-        let admin = Session::parse(&format!("oneadmin:{ONEADMIN_PASSWORD}")).unwrap();
-        let server = format!("serveradmin:{SERVER_SECRET}");
-        let service = Service::new(
-            Config::default(),
-            &layout,
-            Box::new(drivers),
-            Arc::new(sandbox.clone()),
-            admin,
-            &server,
-        )
-        .unwrap();
-        register(&sandbox, &layout.hooks);
+        let service = front_end(&prefix, Arc::new(sandbox.clone()));
+        register(&sandbox, &Layout::below(prefix.root()).hooks);
         sandbox.reset_calls();
         let next_sweep = sandbox.now() + SWEEP_EVERY;
         let before = sandbox.remains();
@@ -236,6 +225,23 @@ impl Life {
         text.push(format!("errors: {:#?}\n", self.errors));
         text.concat()
     }
+}
+
+/// The service of a front-end with this installation, which reaches OpenNebula in this way.
+pub fn front_end(prefix: &Prefix, transport: Arc<dyn Transport>) -> Service {
+    let layout = Layout::below(prefix.root());
+    let drivers = Executables::new(&layout.drivers, Duration::from_secs(20));
+    let admin = Session::parse(&format!("oneadmin:{ONEADMIN_PASSWORD}")).unwrap();
+    let server = format!("serveradmin:{SERVER_SECRET}");
+    Service::new(
+        Config::default(),
+        &layout,
+        Box::new(drivers),
+        transport,
+        admin,
+        &server,
+    )
+    .unwrap()
 }
 
 fn oneks_core_text(name: &str, spec: &serde_json::Value) -> String {

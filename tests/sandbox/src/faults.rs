@@ -20,6 +20,8 @@ pub struct Faults {
     pub ignore_acpi: VmFaults,
     /// No host has room for any VM.
     pub no_capacity: bool,
+    /// The front-end that answers is one of several, and only follows.
+    pub follower: bool,
 }
 
 /// Some VMs, some of the time.

@@ -32,14 +32,15 @@ pub(crate) fn config(core: &mut Core, ctx: &mut Context, _args: &Args<'_>) -> Ou
     Ok(xml.into_string().into())
 }
 
-/// `one.zone.raftstatus` of a front-end that is alone.
+/// `one.zone.raftstatus` of a front-end that is alone, or of one that follows another.
 #[allow(clippy::unnecessary_wraps)] // Other methods can fail.
-pub(crate) fn raft_status(_core: &mut Core, _ctx: &mut Context, _args: &Args<'_>) -> Outcome {
+pub(crate) fn raft_status(core: &mut Core, _ctx: &mut Context, _args: &Args<'_>) -> Outcome {
     let mut xml = Xml::new();
     xml.open("RAFT");
+    let (server, state) = if core.faults.follower { (1, 2) } else { (-1, 0) };
     for (name, value) in [
-        ("SERVER_ID", -1),
-        ("STATE", 0),
+        ("SERVER_ID", server),
+        ("STATE", state),
         ("TERM", 0),
         ("VOTEDFOR", -1),
         ("COMMIT", 0),
