@@ -9,7 +9,7 @@ use opennebula::endpoint::Environment;
 use crate::clock;
 use crate::config::Config;
 use crate::event::{self, Kind, Verdict};
-use crate::gate::{Gate, Hints, Outcome};
+use crate::gate::{Gate, GateFs, Hints, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::pass::{Depth, pass};
@@ -77,12 +77,12 @@ fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<
     let (service, now) = opened?;
     if clusters.is_empty() {
         return match resolve(&service, hints)? {
-            Some(cluster) => handle(&service, cluster, hints, now),
+            Some(cluster) => handle(&service, &service.gate, cluster, hints, now),
             None => Ok(()),
         };
     }
     for cluster in clusters {
-        run(&service, *cluster, now)?;
+        run(&service, &service.gate, *cluster, now)?;
     }
     Ok(())
 }
@@ -92,32 +92,46 @@ fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<
 /// # Errors
 /// The pass failed; its marks stay.
 pub fn event(service: &Service, kind: Kind, input: impl io::Read, now: u64) -> anyhow::Result<()> {
+    event_through(service, &service.gate, kind, input, now)
+}
+
+/// Like [`event`], with another gate than the service's own: one whose file operations are watched, or end.
+///
+/// # Errors
+/// The pass failed; its marks stay.
+pub fn event_through<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    kind: Kind,
+    input: impl io::Read,
+    now: u64,
+) -> anyhow::Result<()> {
     match event::read(kind, input) {
         Verdict::Drop(_) => Ok(()),
         Verdict::Look { clusters, hints } => clusters
             .iter()
-            .try_for_each(|id| handle(service, *id, &hints, now)),
+            .try_for_each(|id| handle(service, gate, *id, &hints, now)),
         Verdict::LookVm { vm } => match resolve(service, &Hints::vm(vm))? {
-            Some(cluster) => handle(service, cluster, &Hints::vm(vm), now),
+            Some(cluster) => handle(service, gate, cluster, &Hints::vm(vm), now),
             None => Ok(()),
         },
     }
 }
 
 /// Marks a cluster and serves its marks, unless another hook does.
-///
-/// # Errors
-/// The pass failed; its marks stay.
-pub fn handle(service: &Service, cluster: u32, hints: &Hints, now: u64) -> anyhow::Result<()> {
-    service
-        .gate
-        .mark(cluster, hints)
-        .context("the mark can't be made")?;
-    run(service, cluster, now)
+fn handle<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    cluster: u32,
+    hints: &Hints,
+    now: u64,
+) -> anyhow::Result<()> {
+    gate.mark(cluster, hints).context("the mark can't be made")?;
+    run(service, gate, cluster, now)
 }
 
 /// Serves the marks of a cluster, unless another hook does.
-fn run(service: &Service, cluster: u32, now: u64) -> anyhow::Result<()> {
+fn run<F: GateFs>(service: &Service, gate: &Gate<F>, cluster: u32, now: u64) -> anyhow::Result<()> {
     if !service
         .acts()
         .context("the front-end's part can't be asked for")?
@@ -126,7 +140,7 @@ fn run(service: &Service, cluster: u32, now: u64) -> anyhow::Result<()> {
         log::debug!("cluster {cluster}: left to the leader");
         return Ok(());
     }
-    let outcome = service.gate.run(cluster, MAX_PASSES, |hints| {
+    let outcome = gate.run(cluster, MAX_PASSES, |hints| {
         pass(service, cluster, hints, Depth::Known, now)
     })?;
     if let Outcome::Ran { passes, .. } = outcome {

@@ -5,7 +5,7 @@
 //! may have been lost. That a cluster at rest lost a VM unnoticed is found by comparing all VMs, less often.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oneks_core::names;
 use oneks_core::state::ClusterState;
@@ -16,7 +16,7 @@ use opennebula::error::Error;
 use opennebula::objects::Document;
 
 use crate::convert;
-use crate::gate::Hints;
+use crate::gate::{Gate, GateFs, Hints};
 use crate::pass::{Depth, PassError, pass};
 use crate::service::Service;
 
@@ -44,6 +44,14 @@ pub struct Report {
 /// # Errors
 /// The documents can't be read, or the gate's files fail. What goes wrong with one cluster is in the report.
 pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
+    sweep_through(service, &service.gate, now)
+}
+
+/// Like [`sweep`], with another gate than the service's own: one whose file operations are watched, or end.
+///
+/// # Errors
+/// The documents can't be read, or the gate's files fail.
+pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Report, PassError> {
     let fail = |source: Error| PassError::Call {
         what: "sweep: read the clusters".to_owned(),
         source,
@@ -63,17 +71,16 @@ pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
         .filter(|d| is_due(d, now))
         .map(|d| d.id)
         .collect();
-    due.extend(service.gate.pending()?);
+    due.extend(gate.pending()?);
     let there: BTreeSet<u32> = pool.items.iter().map(|d| d.id).collect();
     let broken: BTreeSet<u32> = pool.broken.iter().filter_map(|(id, _)| *id).collect();
     // A cluster that was worked on here and has no document any more: its delete event may have been lost.
-    let gone: Vec<u32> = service
-        .gate
+    let gone: Vec<u32> = gate
         .known()?
         .into_iter()
         .filter(|id| !there.contains(id) && !broken.contains(id))
         .collect();
-    let compare = Comparison::of(service);
+    let compare = Comparison::of(gate.dir());
     let comparing = !there.is_empty() && compare.is_due(now);
     let mut report = Report {
         clusters: there.len(),
@@ -93,26 +100,30 @@ pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
     }
     for id in due {
         report.looked_at += 1;
-        look(service, id, now, &mut report)?;
+        look(service, gate, id, now, &mut report)?;
     }
     for id in gone {
         report.looked_at += 1;
-        look(service, id, now, &mut report)?;
-        if service.gate.pending()?.contains(&id) {
+        look(service, gate, id, now, &mut report)?;
+        if gate.pending()?.contains(&id) {
             continue;
         }
         if crate::gone::nothing_left(service, id).map_err(fail)? {
-            service.gate.forget(id)?;
+            gate.forget(id)?;
         }
     }
     Ok(report)
 }
 
-fn look(service: &Service, id: u32, now: u64, report: &mut Report) -> Result<(), PassError> {
-    service.gate.mark(id, &Hints::none())?;
-    let result = service
-        .gate
-        .run(id, MAX_PASSES, |hints| pass(service, id, hints, Depth::All, now));
+fn look<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    id: u32,
+    now: u64,
+    report: &mut Report,
+) -> Result<(), PassError> {
+    gate.mark(id, &Hints::none())?;
+    let result = gate.run(id, MAX_PASSES, |hints| pass(service, id, hints, Depth::All, now));
     match result {
         Ok(_) => Ok(()),
         Err(PassError::Gate(e)) => Err(PassError::Gate(e)),
@@ -199,9 +210,9 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn of(service: &Service) -> Self {
+    fn of(dir: &Path) -> Self {
         Self {
-            path: service.gate.dir().join("compared"),
+            path: dir.join("compared"),
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) enum Task {
 }
 
 /// Tasks in order of time, first come first served within a second.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
     tasks: BTreeMap<(u64, u64), Task>,
     serial: u64,

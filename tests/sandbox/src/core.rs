@@ -34,6 +34,8 @@ use crate::vrouters::VRouter;
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) now: u64,
+    /// Until then nobody answers.
+    pub(crate) down_until: u64,
     pub(crate) rng: Rng,
     pub(crate) agenda: Agenda,
 
@@ -72,6 +74,7 @@ impl Core {
     pub(crate) fn new(config: Config, guests: Option<Box<dyn Guests>>) -> Self {
         let mut core = Self {
             now: config.start,
+            down_until: 0,
             rng: Rng::new(config.seed),
             agenda: Agenda::default(),
             users: Pool::default(),
@@ -103,9 +106,47 @@ impl Core {
         core
     }
 
+    /// The same state once more, with other guests.
+    pub(crate) fn fork(&self, guests: Option<Box<dyn Guests>>) -> Self {
+        Self {
+            config: self.config.clone(),
+            now: self.now,
+            down_until: self.down_until,
+            rng: self.rng.clone(),
+            agenda: self.agenda.clone(),
+            users: self.users.clone(),
+            groups: self.groups.clone(),
+            acls: self.acls.clone(),
+            clusters: self.clusters.clone(),
+            hosts: self.hosts.clone(),
+            datastores: self.datastores.clone(),
+            images: self.images.clone(),
+            vnets: self.vnets.clone(),
+            templates: self.templates.clone(),
+            vms: self.vms.clone(),
+            vrouters: self.vrouters.clone(),
+            vmgroups: self.vmgroups.clone(),
+            documents: self.documents.clone(),
+            hooks: self.hooks.clone(),
+            market_apps: self.market_apps.clone(),
+            sched_actions: self.sched_actions.clone(),
+            events: self.events.clone(),
+            log: self.log.clone(),
+            faults: self.faults.clone(),
+            has_guests: guests.is_some(),
+            guests,
+            notices: self.notices.clone(),
+            triggers: self.triggers.clone(),
+        }
+    }
+
     #[cfg(test)]
     pub(crate) fn bare() -> Self {
         Self::new(Config::default(), None)
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.now < self.down_until
     }
 
     /// Performs one task of the agenda.

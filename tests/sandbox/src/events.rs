@@ -14,7 +14,7 @@ use crate::rpc::{Reply, event_text};
 use crate::xml::Xml;
 
 /// What the hook manager has not fetched yet.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Events {
     pub(crate) executions: Vec<Execution>,
     /// Keys of everything that was published, while somebody listens.

@@ -6,7 +6,7 @@ use crate::events::Execution;
 use crate::rng::Rng;
 
 /// Faults of a sandbox. Nothing goes wrong by default.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// Faults of calls. The first that fits a call decides.
     pub calls: Vec<CallFault>,
@@ -60,6 +60,13 @@ pub enum When {
     From(u64),
     /// The first so many.
     First(u64),
+    /// So many of 100, chosen by a seed.
+    Chance {
+        /// How many of 100.
+        percent: u8,
+        /// Seed of the choice.
+        seed: u64,
+    },
 }
 
 /// What happens to a call.
@@ -107,6 +114,10 @@ pub struct EventFaults {
     pub duplicate: u8,
     /// Whether their order is lost.
     pub shuffle: bool,
+    /// How many events are waited for before any of them comes. Zero or one: none.
+    pub window: usize,
+    /// How many seconds they are waited for at most.
+    pub patience: u64,
     /// Seed of the choice.
     pub seed: u64,
 }
@@ -117,6 +128,8 @@ impl Default for EventFaults {
             lose: 0,
             duplicate: 0,
             shuffle: false,
+            window: 0,
+            patience: 20,
             seed: 1,
         }
     }
@@ -217,6 +230,7 @@ impl Faults {
                 When::Nth(number) => fault.seen == number,
                 When::From(number) => fault.seen >= number,
                 When::First(number) => fault.seen <= number,
+                When::Chance { percent, seed } => Rng::new(seed ^ fault.seen << 32).chance(percent),
             };
             if !strikes {
                 continue;
@@ -236,6 +250,12 @@ impl Faults {
         Verdict::Pass
     }
 
+    /// Whether these executions have to wait for more, and until when.
+    pub(crate) fn holds(&self, executions: &[Execution], now: u64) -> Option<u64> {
+        let end = executions.first()?.published + self.events.patience;
+        (executions.len() < self.events.window && now < end).then_some(end)
+    }
+
     /// Loses, doubles and shuffles executions.
     pub(crate) fn disturb(&mut self, executions: Vec<Execution>) -> Vec<Execution> {
         let EventFaults {
@@ -243,6 +263,7 @@ impl Faults {
             duplicate,
             shuffle,
             seed,
+            ..
         } = self.events;
         if lose == 0 && duplicate == 0 && !shuffle {
             return executions;

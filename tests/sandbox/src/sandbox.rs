@@ -33,6 +33,15 @@ impl Sandbox {
         Self(Arc::new(Mutex::new(Core::new(config, Some(guests)))))
     }
 
+    /// A second cloud in the state of this one, time and faults included. The two share nothing.
+    ///
+    /// The guests are the caller's to bring, in the state of those that are here, such as
+    /// [`capi::Handle::fork`](crate::capi::Handle::fork) makes them.
+    #[must_use]
+    pub fn fork(&self, guests: Option<Box<dyn Guests>>) -> Self {
+        Self(Arc::new(Mutex::new(self.lock().fork(guests))))
+    }
+
     /// Answers one XML-RPC request at the current virtual time. Empty where an injected fault breaks the connection;
     /// [`Sandbox::exchange`] tells how.
     pub fn call(&self, request_body: &str) -> String {
@@ -61,6 +70,11 @@ impl Sandbox {
         let user = session.split(':').next().unwrap_or("").to_owned();
         let verdict = core.faults.judge(method, &user);
         let method = method.to_owned();
+        let verdict = if core.is_down() {
+            Verdict::BreakBefore(Broken::Refused)
+        } else {
+            verdict
+        };
         let record = |core: &mut Core, user: &str, object: Option<i64>, code: i64| {
             let (time, method, user) = (core.now, method.clone(), user.to_owned());
             core.log.calls.push(CallRecord {
@@ -146,7 +160,12 @@ impl Sandbox {
             ticks = if wake > core.now { 0 } else { ticks + 1 };
             core.now = core.now.max(wake);
             let now = core.now;
-            if let Some(task) = core.agenda.pop(now) {
+            let task = if core.is_down() {
+                None
+            } else {
+                core.agenda.pop(now)
+            };
+            if let Some(task) = task {
                 core.happen(&task);
                 ticks = 0;
             } else if ticks > TICKS_AT_ONCE {
@@ -170,13 +189,31 @@ impl Sandbox {
     /// faults for events.
     pub fn take_events(&self) -> Vec<Execution> {
         let mut core = self.lock();
+        if let Some(end) = core.faults.holds(&core.events.executions, core.now) {
+            // Time must not pass by the moment at which they come.
+            core.agenda.once_at(end, Task::Wake);
+            return Vec::new();
+        }
         let executions = std::mem::take(&mut core.events.executions);
         core.faults.disturb(executions)
     }
 
     /// Whether there are hook executions to take.
     pub fn has_events(&self) -> bool {
-        !self.lock().events.executions.is_empty()
+        let core = self.lock();
+        let waiting = &core.events.executions;
+        !waiting.is_empty() && core.faults.holds(waiting, core.now).is_none()
+    }
+
+    /// oned ends now and is back after some seconds. Until then every connection is refused, guests' included, and
+    /// nothing of the cloud's own goes on; what drivers have begun ends when it is back. What the hook manager has not
+    /// fetched yet is lost. Sessions and everything else that is in the database stay.
+    pub fn restart(&self, seconds: u64) {
+        let mut core = self.lock();
+        core.down_until = core.now + seconds;
+        core.events.executions.clear();
+        let end = core.down_until;
+        core.agenda.at(end, Task::Wake);
     }
 
     /// Notes the outcome of a hook execution in the hook's log.
@@ -247,6 +284,7 @@ fn next_wake(core: &Core) -> Option<u64> {
     let guests = core.guests.as_ref().and_then(|guests| guests.next_wake());
     core.agenda
         .next()
+        .map(|time| time.max(core.down_until))
         .into_iter()
         .chain(guests)
         .min()
@@ -265,7 +303,11 @@ impl Cloud for Inside<'_> {
         let params: Vec<Value> = std::iter::once(session.into())
             .chain(params.iter().cloned())
             .collect();
-        let (reply, _) = self.0.lock().perform(method, &params);
+        let mut core = self.0.lock();
+        if core.is_down() {
+            return Err(unreachable());
+        }
+        let (reply, _) = core.perform(method, &params);
         match reply {
             Reply::Success(value) => Ok(value),
             Reply::Failure { message, code, .. } => Err(CallError { code, message }),
@@ -274,11 +316,22 @@ impl Cloud for Inside<'_> {
     }
 
     fn onegate_put(&mut self, vm_id: u32, text: &str) -> Result<(), CallError> {
-        self.0.lock().onegate_put(vm_id, text)
+        let mut core = self.0.lock();
+        if core.is_down() {
+            return Err(unreachable());
+        }
+        core.onegate_put(vm_id, text)
     }
 
     fn random(&mut self) -> u64 {
         self.0.lock().rng.next()
+    }
+}
+
+fn unreachable() -> CallError {
+    CallError {
+        code: -2,
+        message: Broken::Refused.to_string(),
     }
 }
 

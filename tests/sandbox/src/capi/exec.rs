@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use super::config::FaultKind;
 use super::kube::Store;
@@ -102,7 +103,7 @@ fn run_script(
     now: u64,
 ) -> io::Result<ExecResult> {
     if world.programs.is_none() {
-        world.programs = Some(Programs::new(world.config.shim.as_deref())?);
+        world.programs = Some(Arc::new(Programs::new(world.config.shim.as_deref())?));
     }
     let Some(programs) = &world.programs else {
         return Err(io::Error::other("no programs"));

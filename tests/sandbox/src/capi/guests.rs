@@ -168,6 +168,13 @@ impl Handle {
         self.world().faults.0.push(fault);
     }
 
+    /// Guests in the same state, which share nothing with these: for a [fork](crate::Sandbox::fork) of their sandbox.
+    pub fn fork(&self) -> Guests {
+        Guests {
+            world: Arc::new(Mutex::new(self.world().clone())),
+        }
+    }
+
     /// Takes all faults back.
     pub fn heal(&self) {
         self.world().faults.0.clear();

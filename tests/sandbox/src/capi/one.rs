@@ -48,7 +48,7 @@ type Pool = Arc<Vec<(u32, String)>>;
 
 /// Answers that can't have changed since: what was read in this turn of the controllers, before anything was written.
 /// Every machine reads the same lists, every minute.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
     pools: BTreeMap<(String, &'static str), Pool>,
     routers: BTreeMap<(String, u32), Vrouter>,

@@ -1,6 +1,7 @@
 //! Everything that lives inside VMs: the Kubernetes clusters, the nodes, and what their controllers remember.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::config::{Config, FaultKind, Faults};
 use super::kube::{Key, Object, Store};
@@ -14,6 +15,7 @@ use crate::states::{LcmState, VmState};
 pub(crate) type PlaneId = usize;
 
 /// Everything inside the VMs.
+#[derive(Clone)]
 pub(crate) struct World {
     pub(crate) config: Config,
     pub(crate) faults: Faults,
@@ -24,7 +26,7 @@ pub(crate) struct World {
     pub(crate) log: Vec<LogLine>,
     pub(crate) reads: Reads,
     /// Laid out for the first command.
-    pub(crate) programs: Option<Programs>,
+    pub(crate) programs: Option<Arc<Programs>>,
 }
 
 /// A line of a controller's log.
@@ -41,6 +43,7 @@ pub struct LogLine {
 }
 
 /// One Kubernetes cluster.
+#[derive(Clone)]
 pub(crate) struct Plane {
     pub(crate) store: Store,
     pub(crate) home: Home,

@@ -119,6 +119,99 @@ fn events_are_lost_doubled_and_mixed() {
 }
 
 #[test]
+fn events_wait_for_others_but_not_for_ever() {
+    let cloud = cloud();
+    cloud.faults(|faults| {
+        faults.events = EventFaults {
+            shuffle: true,
+            window: 10,
+            patience: 20,
+            ..EventFaults::default()
+        };
+    });
+    let hook = "NAME=\"a\"\nCOMMAND=\"x\"\nTYPE=\"api\"\nCALL=\"one.document.allocate\"\nARGUMENTS=\"$API\"";
+    id(&cloud, ADMIN, "one.hook.allocate", &[hook.into()]);
+    let publish = |count: u32| (0..count).for_each(|_| drop(document(&cloud)));
+    publish(9);
+    assert!(!cloud.has_events() && cloud.take_events().is_empty());
+    publish(1);
+    assert!(cloud.has_events());
+    assert_eq!(cloud.take_events().len(), 10);
+    publish(2);
+    assert!(cloud.take_events().is_empty());
+    // Time stops when their patience is over.
+    assert_eq!(cloud.next_wake(), Some(cloud.now() + 20));
+    cloud.advance(20);
+    assert_eq!(cloud.take_events().len(), 2);
+}
+
+#[test]
+fn chance_strikes_some_and_always_the_same() {
+    let struck = |seed| {
+        let cloud = cloud();
+        let fault = CallFault::any(When::Chance { percent: 30, seed }, Effect::RefuseConnection);
+        cloud.faults(|faults| faults.calls.push(fault));
+        let calls = (0..200).map(|_| cloud.ask(ALICE, "one.system.version", &[]).is_err());
+        calls.collect::<Vec<bool>>()
+    };
+    let count = struck(1).iter().filter(|struck| **struck).count();
+    assert!((40..80).contains(&count), "{count}");
+    assert_eq!(struck(1), struck(1));
+    assert_ne!(struck(1), struck(2));
+}
+
+#[test]
+fn a_restart_refuses_connections_and_loses_what_the_hook_manager_had_not_fetched() {
+    let cloud = cloud();
+    let hook = "NAME=\"a\"\nCOMMAND=\"x\"\nTYPE=\"api\"\nCALL=\"one.document.allocate\"\nARGUMENTS=\"$API\"";
+    id(&cloud, ADMIN, "one.hook.allocate", &[hook.into()]);
+    let params = ["alice".into(), "".into(), 600.into(), Value::from(-1)];
+    let token = ask(&cloud, ALICE, "one.user.login", &params);
+    let token = format!("alice:{}", token.as_str().unwrap());
+    let vm = new_vm(&cloud, "a", "");
+    document(&cloud).unwrap();
+    cloud.restart(30);
+    assert!(cloud.take_events().is_empty());
+    assert_eq!(code(&cloud, ALICE, "one.system.version", &[]), -2);
+    cloud.advance(29);
+    assert_eq!(code(&cloud, ALICE, "one.system.version", &[]), -2);
+    assert_eq!(cloud.vm(vm).unwrap().state, oneks_sandbox::VmState::Pending);
+    assert_eq!(cloud.next_wake(), Some(cloud.now() + 1));
+    cloud.advance(1);
+    // Sessions are in the database, and what was under way goes on.
+    ask(&cloud, &token, "one.system.version", &[]);
+    cloud.advance(60);
+    assert_eq!(cloud.vm(vm).unwrap().state, oneks_sandbox::VmState::Active);
+    document(&cloud).unwrap();
+    assert_eq!(cloud.take_events().len(), 1);
+}
+
+#[test]
+fn a_fork_goes_on_alike_and_apart() {
+    let cloud = cloud();
+    let vm = new_vm(&cloud, "a", "NIC=[NETWORK_ID=1]");
+    cloud.advance(12);
+    let fork = cloud.fork(None);
+    let look = |cloud: &Sandbox| {
+        cloud.advance(60);
+        new_vm(cloud, "b", "NIC=[NETWORK_ID=1]");
+        let pool = [-2, -1, -1, -1].map(Value::from);
+        let vms = ask(cloud, ADMIN, "one.vmpool.infoextended", &pool);
+        vms.as_str().unwrap().to_owned()
+    };
+    assert_eq!(look(&fork), look(&cloud));
+    ask(
+        &fork,
+        ALICE,
+        "one.vm.action",
+        &["terminate-hard".into(), vm.into()],
+    );
+    fork.advance(60);
+    assert_eq!((fork.live_vms().len(), cloud.live_vms().len()), (1, 2));
+    assert_eq!(fork.calls().len(), cloud.calls().len() + 1);
+}
+
+#[test]
 fn what_is_left_over_is_named() {
     let cloud = cloud();
     let before = cloud.remains();
