@@ -25,7 +25,11 @@ impl Driver for Capone {
                 output: Some(output),
                 ..
             } => answer(&kubeconfig::read(cluster, output)?),
-            Action::Kubeconfig { output: None, .. } => answer(&kubeconfig::script()?),
+            Action::Kubeconfig {
+                cluster,
+                output: None,
+                ..
+            } => answer(&kubeconfig::script(cluster)?),
             Action::Rotate { cluster, group } => answer(&rotate::script(cluster, group)?),
             other => Err(DriverError::fatal(
                 reason::UNKNOWN_ACTION,

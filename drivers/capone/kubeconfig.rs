@@ -1,7 +1,7 @@
 //! The kubeconfig of a cluster, with the endpoint's address in the place of the node's own.
 
 use minijinja::context;
-use oneks_driver::{Cluster, DriverError, Kubeconfig, Output, Script, reason};
+use oneks_driver::{Cluster, DriverError, Endpoint, Kubeconfig, Output, Script, reason};
 use serde_json::Value;
 
 use crate::observe::last_line;
@@ -9,12 +9,29 @@ use crate::observe::last_line;
 /// Seconds for the script.
 const TIMEOUT: u64 = 60;
 
-/// The script that prints the kubeconfig.
+/// What a line starts with that says the cluster's addresses: a comment, so that the output is a kubeconfig all the same.
+const ADDRESSES: &str = "# addresses\t";
+
+/// The script that prints the kubeconfig; where the endpoint is not known, what Cluster API says of it too.
 ///
 /// # Errors
 /// None that an administrator could do anything about.
-pub fn script() -> Result<Script, DriverError> {
-    crate::script::script("kubeconfig.sh.j2", &context! {}, TIMEOUT)
+pub fn script(cluster: &Cluster) -> Result<Script, DriverError> {
+    let context = context! {
+        cluster => cluster.name.as_str(),
+        ask_addresses => cluster.endpoint.is_none(),
+    };
+    crate::script::script("kubeconfig.sh.j2", &context, TIMEOUT)
+}
+
+/// Endpoint and gateway as the nodes know them, from the script's output.
+fn addresses(output: &Output) -> Option<(Endpoint, Option<String>)> {
+    let line = output.stdout.lines().find_map(|l| l.strip_prefix(ADDRESSES))?;
+    let mut parts = line.split('\t').map(str::trim);
+    let host = parts.next().filter(|host| !host.is_empty())?.to_owned();
+    let port = parts.next()?.parse().ok()?;
+    let gateway = parts.next().filter(|g| !g.is_empty()).map(str::to_owned);
+    Some((Endpoint { host, port }, gateway))
 }
 
 /// Reads what the script printed. The cluster, its user and its context get the cluster's name: on a node all of them
@@ -33,7 +50,12 @@ pub fn read(cluster: &Cluster, output: &Output) -> Result<Kubeconfig, DriverErro
             ),
         ));
     }
-    let Some(endpoint) = &cluster.endpoint else {
+    let (endpoint, gateway) = match (&cluster.endpoint, addresses(output)) {
+        (Some(endpoint), _) => (Some(endpoint.clone()), None),
+        (None, Some((endpoint, gateway))) => (Some(endpoint), gateway),
+        (None, None) => (None, None),
+    };
+    let Some(endpoint) = endpoint else {
         return Err(DriverError::retry(
             "EndpointUnknown",
             format!(
@@ -66,7 +88,11 @@ pub fn read(cluster: &Cluster, output: &Output) -> Result<Kubeconfig, DriverErro
     // One line for each value, as kubectl writes it: certificates would be folded otherwise.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let kubeconfig = serde_saphyr::to_string_with_options(&config, options).map_err(|_| unreadable())?;
-    Ok(Kubeconfig { kubeconfig })
+    Ok(Kubeconfig {
+        kubeconfig,
+        endpoint: cluster.endpoint.is_none().then_some(endpoint),
+        gateway,
+    })
 }
 
 fn rename(config: &mut Value, name: &str, server: &str) -> Option<()> {

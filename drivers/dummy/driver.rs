@@ -117,6 +117,8 @@ fn kubeconfig(cluster: &Cluster) -> Kubeconfig {
     };
     let name = &cluster.name;
     Kubeconfig {
+        endpoint: None,
+        gateway: None,
         kubeconfig: format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: \"https://{host}:{port}\"\n\
              contexts:\n- name: {name}\n  context:\n    cluster: {name}\n    user: nobody\ncurrent-context: {name}\n\

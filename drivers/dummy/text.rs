@@ -61,6 +61,14 @@ pub fn base(cluster: &Cluster, group: &Group, kind: Kind) -> Result<Template, Dr
 pub fn node(cluster: &Cluster, group: &Group, kind: Kind) -> Result<String, DriverError> {
     let mut template = base(cluster, group, kind)?;
     template.set_vector("NIC", [("NETWORK_ID", cluster.placement.private.id.to_string())]);
+    // A real node has these in its certificates and its network. Should the virtual router be lost, it is made again
+    // with them.
+    if let Some(endpoint) = &cluster.endpoint {
+        template.set("ONEKS_ENDPOINT", endpoint.host.as_str());
+    }
+    if let Some(gateway) = &cluster.gateway {
+        template.set("ONEKS_GATEWAY", gateway.as_str());
+    }
     text(&template)
 }
 

@@ -1,5 +1,7 @@
 //! Carrying out an action: one call each, and no choices.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oneks_core::Action;
@@ -9,7 +11,7 @@ use oneks_driver::{Owner, VmText, secret};
 use opennebula::calls::{RecoverOperation, TokenLifetime, UpdateMode, VmAction};
 use opennebula::client::Client;
 use opennebula::error::{Error, ErrorCode};
-use opennebula::template::Template;
+use opennebula::template::{Attribute, Template, vector_value};
 
 use crate::service::Service;
 
@@ -30,6 +32,27 @@ pub struct Executor<'a> {
 impl Executor<'_> {
     /// Carries out one action. Storing the kubeconfig is no call of its own: it goes with the status.
     pub fn execute(&self, action: &Action) -> Outcome {
+        if let Action::AllocateRouter {
+            name,
+            text,
+            addresses,
+        } = action
+            && !addresses.is_empty()
+        {
+            // Any other address would be another cluster's endpoint; better none.
+            let Some(text) = pinned(text, addresses) else {
+                return Outcome::Failed(Failure {
+                    kind: FailureKind::Refused,
+                    message: "the driver's text has no NIC by NETWORK_ID for the router's address".to_owned(),
+                });
+            };
+            let (name, addresses) = (name.clone(), BTreeMap::new());
+            return self.execute(&Action::AllocateRouter {
+                name,
+                text,
+                addresses,
+            });
+        }
         match self.call(action) {
             Ok(Some(id)) => Outcome::Created(id),
             Ok(None) => Outcome::Done,
@@ -56,9 +79,10 @@ impl Executor<'_> {
             }
             Action::DeleteTemplate { id, .. } => client.template_delete(*id, false)?,
             Action::AllocateVm { vm } => return client.vm_allocate(&self.vm_text(vm), false).map(Some),
+            Action::ResumeVm { id, .. } => client.vm_action(VmAction::Resume, *id)?,
             Action::TerminateVm { id, .. } => client.vm_action(VmAction::TerminateHard, *id)?,
             Action::DeleteVm { id, .. } => client.vm_recover(*id, RecoverOperation::Delete)?,
-            Action::AllocateRouter { name, text } => {
+            Action::AllocateRouter { name, text, .. } => {
                 return client.vrouter_allocate(&named(name, text)).map(Some);
             }
             Action::InstantiateRouter {
@@ -108,6 +132,28 @@ fn named(name: &str, text: &str) -> String {
     format!("NAME=\"{name}\"\n{text}")
 }
 
+/// The text of a router with the addresses that its NICs must have, by network id. `None` if it has no such NIC.
+fn pinned(text: &str, addresses: &BTreeMap<u32, String>) -> Option<String> {
+    let router = Template::parse_text(text).ok()?;
+    let mut left = addresses.clone();
+    let mut pin = |attribute: &Attribute| {
+        let pairs = attribute.value.as_vector().filter(|_| attribute.name == "NIC")?;
+        let network = vector_value(pairs, "NETWORK_ID")?.parse::<u32>().ok()?;
+        let address = left.remove(&network)?;
+        let others = pairs
+            .iter()
+            .filter(|(key, _)| key != "IP" && key != "MAC")
+            .cloned();
+        let pinned = others.chain([("IP".to_owned(), address)]);
+        Some(Attribute::vector("NIC", pinned))
+    };
+    let router: Template = router
+        .iter()
+        .map(|a| pin(a).unwrap_or_else(|| a.clone()))
+        .collect();
+    router.to_text().ok().filter(|_| left.is_empty())
+}
+
 /// What an error means for the next attempt. The message is oned's, without the call's name in front.
 pub fn failure(error: &Error) -> Failure {
     let text = error.to_string();
@@ -118,6 +164,7 @@ pub fn failure(error: &Error) -> Failure {
             ErrorCode::Authorization | ErrorCode::Authentication if is_quota(message) => FailureKind::Quota,
             ErrorCode::Authorization | ErrorCode::Authentication => FailureKind::NotAllowed,
             _ if is_quota(message) => FailureKind::Quota,
+            _ if message.contains("lease from virtual network") => FailureKind::NoAddress,
             ErrorCode::Allocate | ErrorCode::RpcApi => FailureKind::Refused,
             _ => FailureKind::Internal,
         },
@@ -159,4 +206,27 @@ pub fn status_text(status: &oneks_core::Status, kubeconfig: Option<&str>, forget
     }
     text.push_str("</TEMPLATE>");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_router_gets_its_addresses_or_is_not_made() {
+        let text = "NIC=[NETWORK_ID=\"0\",FLOATING_IP=\"YES\",IP=\"192.0.2.7\"]\nNIC=[NETWORK_ID=\"1\",FLOATING_IP=\"YES\"]\nA=\"b\"\n";
+        let addresses = |list: &[(u32, &str)]| list.iter().map(|(n, a)| (*n, (*a).to_owned())).collect();
+        let both: BTreeMap<u32, String> = addresses(&[(0, "192.0.2.1"), (1, "10.0.0.1")]);
+        let pinned_text = pinned(text, &both).unwrap();
+        let router = Template::parse_text(&pinned_text).unwrap();
+        let ips: Vec<&str> = router
+            .get_vectors("NIC")
+            .filter_map(|nic| vector_value(nic, "IP"))
+            .collect();
+        assert_eq!(ips, ["192.0.2.1", "10.0.0.1"], "{pinned_text}");
+        assert_eq!(router.get("A"), Some("b"));
+        assert_eq!(pinned(text, &addresses(&[(2, "10.0.0.1")])), None);
+        assert_eq!(pinned("NIC=[NETWORK=\"public\"]", &both), None);
+        assert_eq!(pinned("no template", &both), None);
+    }
 }

@@ -12,6 +12,7 @@ mod event;
 mod foreign;
 mod front_ends;
 mod gate;
+mod healing;
 mod killed;
 mod plain_life;
 mod profile;

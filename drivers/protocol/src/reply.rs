@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::DriverError;
+use crate::request::Endpoint;
 
 /// The envelope of every reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -256,6 +257,13 @@ pub struct Node {
 pub struct Kubeconfig {
     /// The file's content.
     pub kubeconfig: String,
+    /// Where the cluster's certificates and nodes expect the API server. Only asked for where the request has no
+    /// endpoint: the virtual router that would tell it is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
+    /// The nodes' gateway, in the same case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
 }
 
 impl std::fmt::Debug for Kubeconfig {

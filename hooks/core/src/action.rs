@@ -3,6 +3,8 @@
 //! An action carries every id, name and text that it needs; whoever executes it has no choice left. None carries a
 //! secret: texts have [marks](oneks_driver::secret) in their place.
 
+use std::collections::BTreeMap;
+
 use oneks_driver::VmText;
 use serde::{Serialize, Serializer};
 
@@ -48,6 +50,13 @@ pub enum Action {
         /// The machine.
         vm: VmText,
     },
+    /// Starts a virtual machine that somebody stopped.
+    ResumeVm {
+        /// Its id.
+        id: u32,
+        /// Its name.
+        name: String,
+    },
     /// Ends a virtual machine at once.
     TerminateVm {
         /// Its id.
@@ -68,6 +77,9 @@ pub enum Action {
         name: String,
         /// Its text.
         text: String,
+        /// Floating addresses that it must have, by network id. The others are OpenNebula's choice.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        addresses: BTreeMap<u32, String>,
     },
     /// Makes the virtual machines of a virtual router.
     InstantiateRouter {
@@ -162,8 +174,13 @@ impl Action {
             Self::UpdateTemplate { id, name, .. } => format!("update VM template {id} ({name})"),
             Self::DeleteTemplate { id, name } => format!("delete VM template {id} ({name})"),
             Self::AllocateVm { vm } => format!("allocate VM {}", vm.name),
+            Self::ResumeVm { id, name } => format!("resume VM {id} ({name})"),
             Self::TerminateVm { id, name } => format!("terminate VM {id} ({name})"),
             Self::DeleteVm { id, name } => format!("delete VM {id} ({name})"),
+            Self::AllocateRouter { name, addresses, .. } if !addresses.is_empty() => {
+                let addresses: Vec<&str> = addresses.values().map(String::as_str).collect();
+                format!("allocate virtual router {name} at {}", addresses.join(" and "))
+            }
             Self::AllocateRouter { name, .. } => format!("allocate virtual router {name}"),
             Self::InstantiateRouter {
                 id, name, replicas, ..
@@ -187,7 +204,9 @@ impl Action {
             Self::CreateTemplate { name, .. } => format!("VM template {name}"),
             Self::UpdateTemplate { id, .. } | Self::DeleteTemplate { id, .. } => format!("VM template {id}"),
             Self::AllocateVm { vm } => format!("VM {}", vm.name),
-            Self::TerminateVm { id, .. } | Self::DeleteVm { id, .. } => format!("VM {id}"),
+            Self::ResumeVm { id, .. } | Self::TerminateVm { id, .. } | Self::DeleteVm { id, .. } => {
+                format!("VM {id}")
+            }
             Self::Exec { vm, .. } | Self::CancelExec { vm } => format!("VM {vm}"),
             Self::AllocateRouter { name, .. } => format!("virtual router {name}"),
             Self::InstantiateRouter { id, .. } | Self::DeleteRouter { id, .. } => {
@@ -199,7 +218,7 @@ impl Action {
         })
     }
 
-    /// Does it make something, so that it waits out a back-off? What only removes or reads does not.
+    /// Does it make or start something, so that it waits out a back-off? What only removes or reads does not.
     pub const fn creates(&self) -> bool {
         matches!(
             self,
@@ -207,6 +226,7 @@ impl Action {
                 | Self::CreateTemplate { .. }
                 | Self::UpdateTemplate { .. }
                 | Self::AllocateVm { .. }
+                | Self::ResumeVm { .. }
                 | Self::AllocateRouter { .. }
                 | Self::InstantiateRouter { .. }
         )

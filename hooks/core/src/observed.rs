@@ -282,7 +282,9 @@ pub enum FailureKind {
     NotAllowed,
     /// It would exceed a quota.
     Quota,
-    /// Addresses, names or the like are used up.
+    /// A network has no address left, or not the one that is needed.
+    NoAddress,
+    /// Names or the like are used up.
     Refused,
     /// OpenNebula could not be reached or did not answer; it may have done it all the same.
     Unreachable,
@@ -298,6 +300,7 @@ impl FailureKind {
             Self::Gone => "ObjectGone",
             Self::NotAllowed => "NotAllowed",
             Self::Quota => "QuotaExceeded",
+            Self::NoAddress => "NoAddress",
             Self::Refused => "Refused",
             Self::Unreachable => "OpenNebulaUnreachable",
             Self::Internal => "OpenNebulaError",

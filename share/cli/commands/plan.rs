@@ -235,7 +235,7 @@ fn call(order: usize, action: &Action, owner: &str) -> Call {
         Action::UpdateTemplate { .. } => ("one.template.update", false),
         Action::DeleteTemplate { .. } => ("one.template.delete", false),
         Action::AllocateVm { .. } => ("one.vm.allocate", false),
-        Action::TerminateVm { .. } => ("one.vm.action", false),
+        Action::ResumeVm { .. } | Action::TerminateVm { .. } => ("one.vm.action", false),
         Action::DeleteVm { .. } => ("one.vm.recover", false),
         Action::AllocateRouter { .. } => ("one.vrouter.allocate", false),
         Action::InstantiateRouter { .. } => ("one.vrouter.instantiate", false),

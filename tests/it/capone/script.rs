@@ -510,6 +510,48 @@ fn a_kubeconfig_leads_to_the_endpoint() {
 }
 
 #[test]
+fn a_cluster_whose_router_is_lost_says_its_addresses_itself() {
+    let mut lost = cluster();
+    lost.endpoint = None;
+    let script: Script = ask(Action::Kubeconfig {
+        cluster: Box::new(lost.clone()),
+        group: Box::new(group(Role::ControlPlane, "ha")),
+        output: None,
+    })
+    .unwrap();
+    let known = &scripts()["kubeconfig"].text;
+    assert!(!known.contains("oneclusters"), "asked only where it is needed");
+    for (said, endpoint, gateway) in [
+        ("192.0.2.10\\t6443\\t198.51.100.10", true, Some("198.51.100.10")),
+        ("192.0.2.10\\t6443\\t", true, None),
+        ("", false, None),
+    ] {
+        let node = Node::new(&format!(
+            "if [ \"$*\" = 'config view --raw' ]; then cat <<'END'\n{KUBECONFIG}END\nelse printf '{said}'; fi\n"
+        ));
+        let answer = kubeconfig(lost.clone(), node.run(&script.text));
+        if !endpoint {
+            assert_eq!(answer.unwrap_err().reason, "EndpointUnknown");
+            continue;
+        }
+        let answer = answer.unwrap();
+        assert!(answer.kubeconfig.contains("https://192.0.2.10:6443"));
+        assert_eq!(answer.endpoint.unwrap().host, "192.0.2.10");
+        assert_eq!(answer.gateway.as_deref(), gateway);
+        // What is known counts.
+        let answer = kubeconfig(cluster(), node.run(&script.text)).unwrap();
+        assert_eq!((answer.endpoint, answer.gateway), (None, None));
+    }
+    // A cluster that does not own itself has no such object; the kubeconfig is good all the same.
+    let node = Node::new(&format!(
+        "if [ \"$*\" = 'config view --raw' ]; then cat <<'END'\n{KUBECONFIG}END\nelse exit 1; fi\n"
+    ));
+    let output = node.run(&script.text);
+    assert_eq!(output.return_code, 0, "{}", output.stderr);
+    assert!(kubeconfig(cluster(), output).is_ok());
+}
+
+#[test]
 fn no_kubeconfig_is_an_error_that_does_not_quote_it() {
     let output = |return_code, stdout: &str, stderr: &str| Output {
         return_code,

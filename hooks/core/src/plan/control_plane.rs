@@ -19,7 +19,7 @@ use crate::plan::converge::{
 use crate::plan::delete;
 use crate::plan::node_group::{next_work, retarget, settle};
 use crate::plan::observe::fetch_kubeconfig;
-use crate::plan::router::{found_router, router};
+use crate::plan::router::{found_router, keep, router};
 use crate::plan::seed::{finish_seed, seed, seed_state};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
@@ -31,6 +31,9 @@ const BOOTSTRAP_REST: u64 = 900;
 /// One step of the control plane.
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
     let id = status.control_plane.id;
+    if lives(status) {
+        keep(context, status, spec);
+    }
     match status.control_plane.state {
         GroupState::Pending => start(context, status, spec),
         GroupState::Bootstrapping => build(context, status, spec),
@@ -50,6 +53,19 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec) 
         }
         _ => {}
     }
+}
+
+/// Has it ever come as far as having nodes? Then it can't do without its router.
+fn lives(status: &Status) -> bool {
+    !matches!(
+        status.control_plane.state,
+        GroupState::Pending
+            | GroupState::Bootstrapping
+            | GroupState::BootstrappingFailure
+            | GroupState::Deprovisioning
+            | GroupState::DeprovisioningFailure
+            | GroupState::Done
+    )
 }
 
 fn build(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
@@ -235,7 +251,8 @@ fn provision(context: &mut Context<'_>, status: &mut Status, spec: &Spec, nodes:
     work(context, status, spec);
 }
 
-fn ask(context: &mut Context<'_>, status: &mut Status, spec: &Spec) -> Option<Bootstrap> {
+/// What the driver would build the control plane from, and with which router.
+pub(super) fn ask(context: &mut Context<'_>, status: &mut Status, spec: &Spec) -> Option<Bootstrap> {
     let goal = status.control_plane.goal.clone()?;
     let id = status.control_plane.id;
     let cluster = driver_cluster(context, status, spec)?;

@@ -156,9 +156,12 @@ fn left_behind(context: &Context<'_>, deletion: &Deletion) -> Option<String> {
         .iter()
         .filter(|(a, _)| !matches!(a, Action::DeleteDocument))
         .collect();
-    let for_good = failures
-        .iter()
-        .all(|(_, f)| matches!(f.kind, FailureKind::NotAllowed | FailureKind::Refused));
+    let for_good = failures.iter().all(|(_, f)| {
+        matches!(
+            f.kind,
+            FailureKind::NotAllowed | FailureKind::Refused | FailureKind::NoAddress
+        )
+    });
     let over = deletion.failed || for_good;
     if !deletion.force || !context.actions.is_empty() || failures.is_empty() || !over {
         return None;

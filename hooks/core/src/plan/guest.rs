@@ -11,6 +11,7 @@ use crate::observed::{FailureKind, Kind, Progress as CommandProgress, Vm};
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{driver_cluster, driver_group, group_mut, refuse};
 use crate::plan::observe::{note_nodes, store};
+use crate::plan::router;
 use crate::spec::Spec;
 use crate::status::{Group, GuestExec, LastError, Probe, Purpose, Status};
 
@@ -236,6 +237,7 @@ fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &
             match context.ask::<Kubeconfig>(&spec.driver, question) {
                 Answer::Waiting => return,
                 Answer::Given(answer) => {
+                    router::told(status, &answer);
                     status.kubeconfig = store(context, answer);
                     status.control_plane.reset_attempts();
                 }

@@ -7,9 +7,9 @@ use crate::observed::{Kind, Vm};
 use crate::plan::context::Context;
 use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut};
 use crate::plan::observe::observe;
-use crate::plan::router::found_router;
+use crate::plan::router;
 use crate::spec::Spec;
-use crate::state::{DependencyState, GroupState};
+use crate::state::GroupState;
 use crate::status::{Group, GroupVm, LastError, Status};
 
 /// Attribute of a VM by which a driver without guests says for which version it was made.
@@ -52,58 +52,7 @@ pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
         now.sort_by_key(|vm| vm.id);
         group.vms = now;
     }
-    refresh_router(context, status);
-}
-
-fn refresh_router(context: &mut Context<'_>, status: &mut Status) {
-    let owner = context.desired.owner.uid;
-    let known = status.control_plane.router.as_ref().and_then(|r| r.id);
-    let by_id = |id: u32| {
-        context
-            .observed
-            .routers
-            .iter()
-            .flatten()
-            .find(|r| r.id == id && r.uid == owner)
-    };
-    // One that was made anew bears the same name.
-    let found = known
-        .and_then(by_id)
-        .or_else(|| context.observed.router(&context.names.router(), owner));
-    if let Some(found) = found.cloned() {
-        return found_router(context, status, &found);
-    }
-    let Some(mut router) = status.control_plane.router.clone() else {
-        return;
-    };
-    let Some(id) = router.id else { return };
-    if context.observed.routers.is_some() {
-        // It is nobody's fault but somebody's deed: gone by hand.
-        router.state = DependencyState::Gone;
-        router.vms.clear();
-        status.control_plane.router = Some(router);
-        return;
-    }
-    let mut vms: Vec<GroupVm> = Vec::new();
-    for vm in context.vms() {
-        if vm.vrouter == Some(id) && vm.condition != VmCondition::Ending {
-            vms.push(group_vm(vm));
-        }
-    }
-    vms.extend(router.vms.iter().filter(|vm| !context.in_view(vm.id)).cloned());
-    vms.sort_by_key(|vm| vm.id);
-    let runs = vms.iter().any(|vm| vm.condition == VmCondition::Running);
-    let was_gone = router.state == DependencyState::Gone;
-    router.state = if runs {
-        DependencyState::Ready
-    } else {
-        DependencyState::Creating
-    };
-    if was_gone && !runs {
-        router.state = DependencyState::Gone;
-    }
-    router.vms = vms;
-    status.control_plane.router = Some(router);
+    router::refresh(context, status);
 }
 
 /// A VM as the status notes it.
@@ -130,7 +79,7 @@ pub(super) fn watch(context: &mut Context<'_>, status: &mut Status, spec: &Spec)
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
     let now = context.now;
     let router = if status.control_plane.id == id {
-        router_trouble(context, status)
+        router::trouble(context, status)
     } else {
         None
     };
@@ -202,7 +151,8 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
     }
 }
 
-type Trouble = (&'static str, String, Option<String>);
+/// Reason, text for people, object.
+pub(super) type Trouble = (&'static str, String, Option<String>);
 
 fn running(group: &Group) -> usize {
     group
@@ -255,49 +205,6 @@ fn vm_trouble(context: &Context<'_>, group: &Group, want: u32) -> Option<Trouble
         ));
     }
     None
-}
-
-fn router_trouble(context: &mut Context<'_>, status: &mut Status) -> Option<Trouble> {
-    let Some((router, id)) = status
-        .control_plane
-        .router
-        .as_ref()
-        .and_then(|r| Some((r, r.id?)))
-    else {
-        context.all_routers();
-        let text = format!(
-            "there is no virtual router {}; the API endpoint can't be reached",
-            context.names.router()
-        );
-        return Some(("RouterGone", text, None));
-    };
-    let object = Some(format!("virtual router {id}"));
-    if router.state == DependencyState::Gone {
-        context.all_routers();
-        return Some((
-            "RouterGone",
-            format!(
-                "virtual router {id} is gone and with it the API endpoint; a router with its name and address must be \
-                 made again, or the cluster"
-            ),
-            object,
-        ));
-    }
-    if router.vms.is_empty() {
-        // Deleted, or its VMs only? Or has it others now?
-        context.all_routers();
-        context.all_vms();
-        return Some(("RouterDown", format!("virtual router {id} has no VM"), object));
-    }
-    let bad = router
-        .vms
-        .iter()
-        .find(|vm| vm.condition != VmCondition::Running)?;
-    Some((
-        "RouterDown",
-        format!("VM {} of virtual router {id} does not run", bad.id),
-        object,
-    ))
 }
 
 /// The nodes have changed since the group was last found settled: does Kubernetes say that they are ready?

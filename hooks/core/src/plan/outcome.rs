@@ -105,6 +105,11 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
         // Made, but nobody says what: only a look can tell.
         (Action::CreateTemplate { .. }, None) => observed.templates = None,
         (Action::AllocateVm { .. }, None) => observed.all_vms = false,
+        (Action::ResumeVm { id, .. }, _) => {
+            if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *id) {
+                vm.condition = VmCondition::Starting;
+            }
+        }
         (Action::TerminateVm { id, .. }, _) => {
             // One that was not in view counts as looked for from now on, and therefore as gone.
             observed.looked_for.insert(*id);
@@ -130,7 +135,7 @@ fn remove(observed: &mut Observed, action: &Action) {
                 list.retain(|t| t.id != *id);
             }
         }
-        Action::TerminateVm { id, .. } | Action::DeleteVm { id, .. } => {
+        Action::ResumeVm { id, .. } | Action::TerminateVm { id, .. } | Action::DeleteVm { id, .. } => {
             observed.looked_for.insert(*id);
             observed.vms.retain(|vm| vm.id != *id);
         }

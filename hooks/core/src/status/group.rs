@@ -200,8 +200,29 @@ pub struct Router {
     /// Its virtual machines.
     #[serde(default)]
     pub vms: Vec<GroupVm>,
+    /// How many virtual machines the hooks see to; none where something in the cluster makes the router. Absent until
+    /// the driver was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub want: Option<u32>,
+    /// An address of it that is not the cluster's: somebody made it anew, elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
     /// Since when, seconds since the epoch.
     pub since: u64,
+}
+
+impl Router {
+    /// A router of which there is nothing.
+    pub const fn gone(since: u64) -> Self {
+        Self {
+            state: DependencyState::Gone,
+            id: None,
+            vms: Vec::new(),
+            want: None,
+            elsewhere: None,
+            since,
+        }
+    }
 }
 
 /// A VM template that was registered.

@@ -1,10 +1,12 @@
-//! Two drivers as functions: `guest` works through scripts, `plain` through VMs alone.
+//! Three drivers as functions: `guest` works through scripts and leaves the router to the cluster, `routed` works through
+//! scripts and has the hooks make the router, `plain` works through VMs alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use oneks_driver::{
-    Action, Bootstrap, Capabilities, DriverError, Group, Info, Kubeconfig, Node, Nodes, Observation, Role,
-    Router, Script, Seed, SeedDone, Steps, TemplateText, Validation, VmCondition, VmText, answer, secret,
+    Action, Bootstrap, Capabilities, Cluster, DriverError, Endpoint, Group, Info, Kubeconfig, Node, Nodes,
+    Observation, Role, Router, Script, Seed, SeedDone, Steps, TemplateText, Validation, VmCondition, VmText,
+    answer, secret,
 };
 use serde_json::{Value, json};
 
@@ -12,12 +14,13 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Guest,
+    Routed,
     Plain,
 }
 
 /// Answers a question, with no memory of earlier ones.
 pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
-    let guest = kind == Kind::Guest;
+    let guest = kind != Kind::Plain;
     match action {
         Action::Info => answer(&Info {
             name: "model".to_owned(),
@@ -30,11 +33,11 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
             },
         }),
         Action::Validate { .. } => answer(&Validation::default()),
-        Action::Bootstrap { group, .. } => answer(&bootstrap(kind, group)),
+        Action::Bootstrap { cluster, group } => answer(&bootstrap(kind, cluster, group)),
         Action::Provision { group, .. } | Action::Scale { group, .. } | Action::Upgrade { group, .. }
             if !guest =>
         {
-            answer(&plain_steps(group))
+            answer(&plain_steps(action_cluster(action), group))
         }
         Action::Deprovision { group, .. } if !guest => answer(&Steps {
             remove: group.vms.iter().map(|vm| vm.id).collect(),
@@ -68,12 +71,21 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
         },
         Action::Kubeconfig {
             output: Some(output), ..
-        } => answer(&Kubeconfig {
-            kubeconfig: output.stdout.clone(),
-        }),
-        Action::Kubeconfig { .. } if guest => answer(&script(&json!({ "kubeconfig": true }))),
+        } => {
+            let mut parts = output.stdout.split('|').map(str::to_owned);
+            answer(&Kubeconfig {
+                kubeconfig: parts.next().unwrap(),
+                endpoint: parts.next().map(|host| Endpoint { host, port: 6443 }),
+                gateway: parts.next(),
+            })
+        }
+        Action::Kubeconfig { cluster, .. } if guest => answer(&script(
+            &json!({ "kubeconfig": true, "addresses": cluster.endpoint.is_none() }),
+        )),
         Action::Kubeconfig { .. } => answer(&Kubeconfig {
             kubeconfig: "a kubeconfig".to_owned(),
+            endpoint: None,
+            gateway: None,
         }),
         other => Err(DriverError::fatal("UnknownAction", other.name())),
     }
@@ -101,19 +113,44 @@ fn text(group: &Group, kind: &str) -> String {
     )
 }
 
-fn bootstrap(kind: Kind, group: &Group) -> Bootstrap {
+fn action_cluster(action: &Action) -> &Cluster {
+    match action {
+        Action::Provision { cluster, .. }
+        | Action::Scale { cluster, .. }
+        | Action::Upgrade { cluster, .. } => cluster,
+        _ => unreachable!(),
+    }
+}
+
+/// The addresses that a node knows, as its VM says them.
+fn addresses(cluster: &Cluster) -> String {
+    let endpoint = cluster
+        .endpoint
+        .as_ref()
+        .map(|e| format!("ONEKS_ENDPOINT=\"{}\"\n", e.host));
+    let gateway = cluster
+        .gateway
+        .as_ref()
+        .map(|g| format!("ONEKS_GATEWAY=\"{g}\"\n"));
+    endpoint.into_iter().chain(gateway).collect()
+}
+
+fn bootstrap(kind: Kind, cluster: &Cluster, group: &Group) -> Bootstrap {
     let name = &group.name;
     let template = TemplateText {
         name: format!("{name}-cp"),
         text: text(group, "CONTROL_PLANE"),
     };
-    let manifest = json!({ "id": group.id, "replicas": group.replicas, "version": group.version });
+    let manifest = json!({
+        "id": group.id, "replicas": group.replicas, "version": group.version,
+        "endpoint": cluster.endpoint.as_ref().map(|e| &e.host), "gateway": cluster.gateway,
+    });
     let attachments = BTreeMap::from([(
         "manifest".to_owned(),
         format!("{} {manifest}", secret::ONE_AUTH_BASE64),
     )]);
     let done = match kind {
-        Kind::Guest => SeedDone::Report {
+        Kind::Guest | Kind::Routed => SeedDone::Report {
             attribute: "ONEKS_STATE".to_owned(),
             success: "READY".to_owned(),
             failure: "FAILED".to_owned(),
@@ -138,14 +175,14 @@ fn bootstrap(kind: Kind, group: &Group) -> Bootstrap {
                 name: router,
                 repair_after: 300,
             },
-            Kind::Plain => Router::Hooks {
+            Kind::Plain | Kind::Routed => Router::Hooks {
                 name: router,
                 text: text(group, "ROUTER"),
                 template: template.name.clone(),
                 replicas: 1,
             },
         },
-        nodes: if kind == Kind::Guest {
+        nodes: if kind != Kind::Plain {
             Nodes::Cluster
         } else {
             Nodes::Hooks
@@ -173,7 +210,7 @@ fn plain_names(group: &Group) -> Vec<String> {
         .collect()
 }
 
-fn plain_steps(group: &Group) -> Steps {
+fn plain_steps(cluster: &Cluster, group: &Group) -> Steps {
     let kind = if group.role == Role::ControlPlane {
         "CONTROL_PLANE"
     } else {
@@ -199,7 +236,7 @@ fn plain_steps(group: &Group) -> Steps {
             .iter()
             .map(|name| VmText {
                 name: name.clone(),
-                text: text(group, kind),
+                text: text(group, kind) + &addresses(cluster),
                 attachments: BTreeMap::new(),
             })
             .collect(),

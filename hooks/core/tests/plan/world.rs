@@ -96,6 +96,8 @@ pub struct World {
     pub looks: usize,
     /// VMs whose events the next pass hears of.
     pub hints: BTreeSet<u32>,
+    /// Addresses that somebody else has.
+    pub taken: BTreeSet<String>,
 }
 
 impl World {
@@ -125,6 +127,7 @@ impl World {
             writes: 0,
             looks: 0,
             hints: BTreeSet::new(),
+            taken: BTreeSet::new(),
         }
     }
 
@@ -296,12 +299,12 @@ impl World {
                     let text = &vm.attachments["manifest"];
                     self.manifest = serde_json::from_str(text.split_once(' ').unwrap().1).ok();
                 }
-                return Outcome::Created(self.machine(
-                    &vm.name,
-                    tag,
-                    None,
-                    &crate::driver::plain_version(&vm.name),
-                ));
+                let id = self.machine(&vm.name, tag, None, &crate::driver::plain_version(&vm.name));
+                let reports = &mut self.machines.get_mut(&id).unwrap().vm.reports;
+                for attribute in ["ONEKS_ENDPOINT", "ONEKS_GATEWAY"] {
+                    reports.extend(value(&vm.text, attribute).map(|v| (attribute.to_owned(), v)));
+                }
+                return Outcome::Created(id);
             }
             Action::TerminateVm { id, .. } => {
                 if self
@@ -314,8 +317,26 @@ impl World {
                 self.end(*id);
             }
             Action::DeleteVm { id, .. } => drop(self.machines.remove(id)),
-            Action::AllocateRouter { name, .. } => return Outcome::Created(self.router(name)),
-            Action::InstantiateRouter { id, .. } => self.router_vm(*id),
+            Action::ResumeVm { id, .. } => self.set(*id, VmCondition::Starting, "ACTIVE/BOOT_POWEROFF"),
+            Action::AllocateRouter { name, addresses, .. } => {
+                if addresses.values().any(|a| self.taken.contains(a)) {
+                    return failed(FailureKind::NoAddress);
+                }
+                return Outcome::Created(self.router(name, addresses));
+            }
+            Action::InstantiateRouter {
+                id,
+                template,
+                replicas,
+                ..
+            } => {
+                if self.templates.iter().all(|t| t.id != *template) {
+                    return failed(FailureKind::Gone);
+                }
+                for _ in 0..*replicas {
+                    self.router_vm(*id);
+                }
+            }
             Action::DeleteRouter { id, .. } => {
                 self.routers.retain(|r| r.id != *id);
                 let vms: Vec<u32> = self
@@ -369,13 +390,15 @@ impl World {
         Outcome::Done
     }
 
-    fn router(&mut self, name: &str) -> u32 {
+    /// Addresses are OpenNebula's choice, and never the same twice, unless they are asked for.
+    fn router(&mut self, name: &str, wanted: &BTreeMap<u32, String>) -> u32 {
         assert!(
             self.routers.iter().all(|r| r.name != name),
             "router {name} is made a second time"
         );
         let id = self.id();
-        let addresses = BTreeMap::from([(0, "192.0.2.1".to_owned()), (1, "10.0.0.1".to_owned())]);
+        let mut addresses = BTreeMap::from([(0, format!("192.0.2.{id}")), (1, format!("10.0.0.{id}"))]);
+        addresses.extend(wanted.clone());
         self.routers.push(Router {
             id,
             uid: OWNER,
@@ -393,7 +416,13 @@ impl World {
             group: None,
             kind: observed::Kind::Router,
         };
-        let vm = self.machine(&format!("vr-{name}-0"), Some(tag), Some(id), "");
+        let free = |n: &u32| {
+            self.machines
+                .values()
+                .all(|m| m.vm.name != format!("vr-{name}-{n}"))
+        };
+        let number = (0..).find(free).unwrap();
+        let vm = self.machine(&format!("vr-{name}-{number}"), Some(tag), Some(id), "");
         self.routers.iter_mut().find(|r| r.id == id).unwrap().vms.push(vm);
     }
 
@@ -409,13 +438,16 @@ impl World {
                 self.resume(id);
             } else if machine.vm.condition == VmCondition::Ending && old {
                 let mut vm = self.machines.remove(&id).unwrap().vm;
+                for router in &mut self.routers {
+                    router.vms.retain(|v| *v != id);
+                }
                 "DONE/LCM_INIT".clone_into(&mut vm.state);
                 self.gone.insert(id, vm);
                 self.hints.insert(id);
             }
             self.finish_script(id);
         }
-        if self.kind == Kind::Guest && !self.frozen {
+        if self.kind != Kind::Plain && !self.frozen {
             self.sow();
             self.reconcile();
         }
@@ -485,7 +517,10 @@ impl World {
         } else if let Some(name) = name("probe") {
             return self.probe(&name);
         } else {
-            return "a kubeconfig".to_owned();
+            let known = self.manifest.as_ref().filter(|_| value["addresses"] == true);
+            let address = |key: &str| Some(format!("|{}", known?[key].as_str()?));
+            let addresses = ["endpoint", "gateway"].into_iter().filter_map(address);
+            return ["a kubeconfig".to_owned()].into_iter().chain(addresses).collect();
         }
         String::new()
     }
@@ -541,8 +576,8 @@ impl World {
 
     fn sow_control_plane(&mut self) -> &'static str {
         let name = Names::new(ID).cluster();
-        if self.routers.is_empty() {
-            let id = self.router(&Names::new(ID).router());
+        if self.kind == Kind::Guest && self.routers.is_empty() {
+            let id = self.router(&Names::new(ID).router(), &BTreeMap::new());
             self.router_vm(id);
         }
         let manifest = self.manifest.clone().unwrap();

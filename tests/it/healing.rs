@@ -1,0 +1,115 @@
+//! What heals by itself, with the real drivers, in virtual time: nobody orders anything.
+
+use oneks_sandbox::ALICE_PASSWORD;
+use serde_json::Value;
+
+use crate::capone_life;
+use crate::plain_life;
+use crate::support::life::Life;
+
+fn alice() -> String {
+    format!("alice:{ALICE_PASSWORD}")
+}
+
+/// A running cluster of each driver.
+fn clusters() -> Vec<(Life, u32)> {
+    let (mut guests, _) = capone_life::cloud();
+    let first = guests.create(&alice(), "demo", &capone_life::spec("standalone", &[]));
+    guests.until_state(first, "RUNNING", 3600);
+    let mut plain = Life::plain();
+    let second = plain.create(&alice(), "demo", &plain_life::spec(1));
+    plain.until_state(second, "RUNNING", 900);
+    vec![(guests, first), (plain, second)]
+}
+
+fn call(life: &Life, method: &str, params: &[Value]) {
+    let params: Vec<opennebula::xmlrpc::Value> = params
+        .iter()
+        .map(|p| match p {
+            Value::Number(n) => u32::try_from(n.as_u64().unwrap()).unwrap().into(),
+            Value::String(s) => s.as_str().into(),
+            _ => unreachable!(),
+        })
+        .collect();
+    life.ask(&alice(), method, &params);
+}
+
+fn router(life: &Life, id: u32) -> u32 {
+    life.status(id).control_plane.router.unwrap().id.unwrap()
+}
+
+/// Goes on until the cluster has been in WARNING and runs again.
+fn warns_and_runs(life: &mut Life, id: u32) {
+    life.until_state(id, "WARNING", 120);
+    life.until_state(id, "RUNNING", 1800);
+}
+
+fn ends_well(life: &mut Life, id: u32) {
+    life.set(&alice(), id, "DELETE", "YES");
+    life.until_state(id, "GONE", 1200);
+    assert_eq!(life.left_over(), Vec::<String>::new());
+    assert_eq!(life.errors, Vec::<String>::new());
+}
+
+#[test]
+fn a_router_that_is_lost_comes_back_at_the_same_address() {
+    for (mut life, id) in clusters() {
+        let before = life.status(id);
+        let nodes = |life: &Life| -> Vec<u32> {
+            let status = life.status(id);
+            status
+                .groups()
+                .flat_map(|g| g.vms.iter().map(|vm| vm.id))
+                .collect()
+        };
+        let (old, own) = (router(&life, id), nodes(&life));
+
+        call(&life, "one.vrouter.delete", &[old.into()]);
+        warns_and_runs(&mut life, id);
+        let new = router(&life, id);
+        assert_ne!(new, old);
+        assert_eq!(life.status(id).endpoint, before.endpoint, "{}", life.report());
+        assert_eq!(life.status(id).gateway, before.gateway);
+
+        let vm = life.status(id).control_plane.router.unwrap().vms[0].id;
+        call(&life, "one.vm.action", &["terminate-hard".into(), vm.into()]);
+        warns_and_runs(&mut life, id);
+        assert_eq!(router(&life, id), new, "only its VMs are made again");
+
+        call(&life, "one.vrouter.delete", &[new.into()]);
+        life.set(&alice(), id, "STATUS", "");
+        life.until("the status is whole again", 3600, |life| {
+            let status = life.attribute(id, "STATUS");
+            let written = oneks_core::Status::parse(status.as_deref(), id).is_ok();
+            written && life.state(id) == "RUNNING"
+        });
+        assert_eq!(life.status(id).endpoint, before.endpoint, "{}", life.report());
+        assert_eq!(life.status(id).gateway, before.gateway);
+        assert_eq!(nodes(&life), own, "no node was touched");
+        ends_well(&mut life, id);
+    }
+}
+
+#[test]
+fn a_router_whose_address_was_taken_waits_for_it() {
+    for (mut life, id) in clusters() {
+        let endpoint = life.status(id).endpoint.unwrap().host;
+        let old = router(&life, id);
+        life.sweeping = false;
+        call(&life, "one.vrouter.delete", &[old.into()]);
+        let text = format!("NAME=\"other\"\nNIC=[NETWORK_ID=\"0\",FLOATING_IP=\"YES\",IP=\"{endpoint}\"]");
+        let other = life.ask(&alice(), "one.vrouter.allocate", &[text.as_str().into()]);
+        life.sweeping = true;
+        life.until_state(id, "WARNING", 300);
+        life.pass_time(1200);
+        let error = life.status(id).control_plane.error.unwrap();
+        assert_eq!(error.reason, "RouterGone");
+        for part in [endpoint.as_str(), "onevnet show"] {
+            assert!(error.message.contains(part), "{}", error.message);
+        }
+        assert_eq!(life.status(id).endpoint.unwrap().host, endpoint);
+        life.ask(&alice(), "one.vrouter.delete", &[other]);
+        life.until_state(id, "RUNNING", 1800);
+        ends_well(&mut life, id);
+    }
+}
