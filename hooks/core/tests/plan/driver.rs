@@ -182,10 +182,10 @@ fn bootstrap(kind: Kind, cluster: &Cluster, group: &Group) -> Bootstrap {
                 replicas: 1,
             },
         },
-        nodes: if kind != Kind::Plain {
-            Nodes::Cluster
-        } else {
+        nodes: if kind == Kind::Plain {
             Nodes::Hooks
+        } else {
+            Nodes::Cluster
         },
         templates: vec![template],
     }

@@ -507,7 +507,7 @@ proptest! {
                         id: made, uid: 3, name: name.clone(), vms: Vec::new(), addresses: BTreeMap::new(),
                     }),
                     Action::InstantiateRouter { id, .. } => {
-                        routers.iter_mut().filter(|r| r.id == *id).for_each(|r| r.vms.push(104));
+                        routers.iter_mut().filter(|r| r.id == *id).for_each(|r| r.vms.push(made));
                     }
                     Action::DeleteRouter { id, .. } => routers.retain(|r| r.id != *id),
                     _ => {}

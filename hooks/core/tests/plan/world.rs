@@ -421,7 +421,7 @@ impl World {
                 .values()
                 .all(|m| m.vm.name != format!("vr-{name}-{n}"))
         };
-        let number = (0..).find(free).unwrap();
+        let number = (0..100).find(free).unwrap();
         let vm = self.machine(&format!("vr-{name}-{number}"), Some(tag), Some(id), "");
         self.routers.iter_mut().find(|r| r.id == id).unwrap().vms.push(vm);
     }
