@@ -113,3 +113,33 @@ fn a_router_whose_address_was_taken_waits_for_it() {
         ends_well(&mut life, id);
     }
 }
+
+/// A node that somebody powered off is started by RECOVER, as its owner, and the cluster is never SCALING.
+#[test]
+fn recover_starts_what_was_powered_off() {
+    for (mut life, id) in clusters() {
+        let status = life.status(id);
+        let router = &status.control_plane.router.as_ref().unwrap().vms[0];
+        let vms: Vec<u32> = status
+            .groups()
+            .flat_map(|g| &g.vms)
+            .chain([router])
+            .map(|vm| vm.id)
+            .collect();
+        for (n, vm) in vms.into_iter().enumerate() {
+            call(&life, "one.vm.action", &["poweroff-hard".into(), vm.into()]);
+            life.until_state(id, "WARNING", 300);
+            life.set(&alice(), id, "RECOVER", &format!("order {n}"));
+            life.until("the VM runs", 900, |life| {
+                assert_ne!(life.state(id), "SCALING", "{}", life.report());
+                life.state(id) == "RUNNING"
+            });
+            let live = life.sandbox.live_vms();
+            assert!(
+                live.iter().any(|v| v.meta.id == vm),
+                "it was started, not replaced"
+            );
+        }
+        ends_well(&mut life, id);
+    }
+}

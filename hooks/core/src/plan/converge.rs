@@ -321,7 +321,12 @@ pub(super) fn refuse(
 }
 
 /// Carries out a driver's steps. True if all of them are done.
-fn carry_out(context: &mut Context<'_>, status: &mut Status, group_id: u32, steps: &Steps) -> bool {
+pub(super) fn carry_out(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    group_id: u32,
+    steps: &Steps,
+) -> bool {
     if !templates(context, status, group_id, &steps.templates) {
         return false;
     }

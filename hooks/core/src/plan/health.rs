@@ -174,14 +174,20 @@ fn vm_trouble(context: &Context<'_>, group: &Group, want: u32) -> Option<Trouble
         let object = Some(format!("VM {}", vm.id));
         match vm.condition {
             VmCondition::Failed => {
+                let way_out = if group.is_control_plane() {
+                    format!("an administrator can try again: onevm recover --retry {}", vm.id)
+                } else {
+                    "RECOVER replaces it".to_owned()
+                };
                 return Some((
                     "VmFailure",
-                    format!("VM {} ({}) is in {name}{cause}", vm.id, vm.name),
+                    format!("VM {} ({}) is in {name}{cause}; {way_out}", vm.id, vm.name),
                     object,
                 ));
             }
             VmCondition::Down => {
-                return Some(("VmDown", format!("VM {} ({}) is {name}", vm.id, vm.name), object));
+                let text = format!("VM {} ({}) is {name}; RECOVER starts it", vm.id, vm.name);
+                return Some(("VmDown", text, object));
             }
             VmCondition::Starting => {
                 return Some((

@@ -29,6 +29,7 @@ mod observe;
 mod outcome;
 mod preflight;
 mod recover;
+mod repair;
 mod router;
 mod seed;
 mod summary;
@@ -127,6 +128,9 @@ fn resume(context: &Context<'_>, status: &mut Status) {
             work.started = work.started.saturating_add(paused);
             work.deadline = work.deadline.saturating_add(paused);
         }
+        if group.repair > 0 {
+            group.repair = group.repair.saturating_add(paused);
+        }
     }
     status.clear_condition("Paused");
 }
@@ -191,6 +195,7 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
         return;
     }
     resume(context, status);
+    repair::machines(context, status);
 
     control_plane::step(context, status, &spec);
     node_group::steps(context, status, &spec);

@@ -8,6 +8,7 @@ use crate::observed::Template;
 use crate::plan::context::Context;
 use crate::plan::converge::{self, Progress, begin, check_deadline, group_mut, time_limit};
 use crate::plan::health;
+use crate::plan::repair;
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Goal, Group, Status};
@@ -231,6 +232,7 @@ pub(super) fn next_work(context: &mut Context<'_>, status: &mut Status, spec: &S
         None
     };
     let Some((state, new)) = next else {
+        repair::nodes(context, status, spec, id);
         health::step(context, status, spec, id);
         return;
     };

@@ -2,6 +2,7 @@
 
 use crate::plan::context::Context;
 use crate::plan::converge::{begin, group_mut, time_limit};
+use crate::plan::repair;
 use crate::state::GroupState;
 use crate::status::Status;
 
@@ -16,12 +17,22 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
         let Some(goal) = group.goal.clone().or_else(|| group.target.clone()) else {
             continue;
         };
-        let action = match group.state {
-            GroupState::Warning => GroupState::Scaling,
-            state => match state.failed_action() {
-                Some(action) => action,
-                None => continue,
-            },
+        let action = group.state.failed_action();
+        if action.is_none() && group.state != GroupState::Warning {
+            continue;
+        }
+        repair::order(group, context.now);
+        // Somebody may have removed them; they are looked for again.
+        group.templates.clear();
+        // The step that failed is done again even if its script seemed to have worked.
+        group.applied = None;
+        groups.push(group.key.clone());
+        let Some(action) = action else {
+            // Nothing is to be changed. What is stopped is started, what is missing made, and Kubernetes asked at once.
+            group.probe = None;
+            group.asked = 0;
+            group.reset_attempts();
+            continue;
         };
         let limit = time_limit(action, &goal, 0);
         group.teardown |= action == GroupState::Bootstrapping;
@@ -30,11 +41,6 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
             // Some of its nodes may be new ones already; those are not to be replaced a second time.
             work.unsure = action == GroupState::Upgrading;
         }
-        // Somebody may have removed them; they are looked for again.
-        group.templates.clear();
-        // The step that failed is done again even if its script seemed to have worked.
-        group.applied = None;
-        groups.push(group.key.clone());
     }
     if groups.is_empty() {
         status.note(context.now, "RECOVER: nothing has failed");

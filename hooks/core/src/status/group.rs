@@ -71,6 +71,9 @@ pub struct Group {
     /// When it was asked last while at rest, seconds since the epoch.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub asked: u64,
+    /// Until when RECOVER starts what was stopped and makes what is missing, seconds since the epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repair: u64,
     /// What Kubernetes said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
@@ -107,6 +110,7 @@ impl Group {
             begun: false,
             failed_commands: 0,
             asked: 0,
+            repair: 0,
             probe: None,
             error: None,
             extra: BTreeMap::new(),

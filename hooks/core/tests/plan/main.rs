@@ -7,6 +7,7 @@ mod driver;
 mod failures;
 mod lives;
 mod pass;
+mod recover;
 mod router;
 mod table;
 mod total;

@@ -54,7 +54,7 @@ const ROWS: &[Row] = &[
     row(G::Running, Sight::Delete, G::Deprovisioning, S::Deprovisioning, "terminate VM"),
     row(G::Warning, Sight::Nothing, G::Running, S::Running, ""),
     row(G::Warning, Sight::NodeDown, G::Warning, S::Warning, ""),
-    row(G::Warning, Sight::Recover, G::Scaling, S::Scaling, "apply-24001"),
+    row(G::Warning, Sight::Recover, G::Running, S::Running, "apply-24001"),
     row(G::Scaling, Sight::Nothing, G::Scaling, S::Scaling, "apply-24001"),
     row(G::Scaling, Sight::NodeDown, G::Scaling, S::Scaling, "apply-24001"),
     row(G::Scaling, Sight::Deadline, G::ScalingFailure, S::ScalingFailure, ""),

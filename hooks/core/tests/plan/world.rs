@@ -216,6 +216,11 @@ impl World {
         self.hints.insert(id);
     }
 
+    /// Changes a group's size as somebody with kubectl would.
+    pub fn shrink(&mut self, name: &str, replicas: u32) {
+        self.objects.get_mut(name).unwrap().replicas = replicas;
+    }
+
     /// Ends a VM as its owner or a health check would.
     pub fn end(&mut self, id: u32) {
         self.set(id, VmCondition::Ending, "ACTIVE/EPILOG");
