@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use oneks_core::names::CommandToken;
 use oneks_core::observed as seen;
+use oneks_core::text::shorten;
 use oneks_driver::{Output, VmCondition};
 use opennebula::objects::{
     GuestExec, GuestExecStatus, LcmState, Tag, Vm, VmState, VmTemplate, Vnet, Vrouter,
@@ -12,6 +13,9 @@ use opennebula::template::Template;
 
 /// Most bytes of a guest command's output that are looked at. The hypervisor's agent can't deliver more in one report.
 const MAX_OUTPUT: usize = 256 * 1024;
+
+/// Most bytes of a report or of an error, which are stored in STATUS: whoever owns the VM, and its guest, writes them.
+const MAX_TEXT: usize = 1000;
 
 /// Attributes of a VM's user template that are reports to us.
 const REPORT_PREFIX: &str = "ONEKS_";
@@ -39,7 +43,10 @@ pub fn vm(vm: &Vm, private: Option<u32>) -> seen::Vm {
         created: vm.stime,
         ip: nic.and_then(|n| n.ip).map(|ip| ip.to_string()),
         vrouter: vm.vrouter_id(),
-        error: vm.error_text().or_else(|| vm.sched_message()).map(str::to_owned),
+        error: vm
+            .error_text()
+            .or_else(|| vm.sched_message())
+            .map(|text| shorten(text, MAX_TEXT)),
         reports: reports(&vm.user_template),
         command: vm.guest_exec().as_ref().map(command),
     }
@@ -97,7 +104,7 @@ fn reports(template: &Template) -> BTreeMap<String, String> {
     template
         .iter()
         .filter(|a| a.name.starts_with(REPORT_PREFIX))
-        .filter_map(|a| Some((a.name.clone(), a.value.as_text()?.to_owned())))
+        .filter_map(|a| Some((a.name.clone(), shorten(a.value.as_text()?, MAX_TEXT))))
         .collect()
 }
 

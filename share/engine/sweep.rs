@@ -149,9 +149,7 @@ fn is_due(document: &Document, now: u64) -> bool {
     let text = template.get("SPEC").unwrap_or_default();
     let waits =
         refused.is_some_and(|r| r.again > now && r.fingerprint == oneks_core::fingerprint::of_text(text));
-    let recover = template
-        .get("RECOVER")
-        .is_some_and(|t| status.recovered.as_deref() != Some(t.trim()));
+    let recover = template.get("RECOVER").is_some_and(|t| !status.has_recovered(t));
     let delete = template
         .get("DELETE")
         .is_some_and(|d| matches!(d.trim().to_ascii_uppercase().as_str(), "YES" | "FORCE"));

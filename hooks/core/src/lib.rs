@@ -12,6 +12,7 @@ pub mod profile;
 pub mod spec;
 pub mod state;
 pub mod status;
+pub mod text;
 pub mod version;
 
 pub use action::Action;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::names::{RESERVED_KEYS, is_dns_label};
+use crate::text;
 use crate::version::Version;
 
 /// Longest key of a node group. Cluster API appends two suffixes of five characters, and the whole must stay a DNS
@@ -356,17 +357,13 @@ fn check_label(errors: &mut Vec<Invalid>, path: &str, key: &str, value: &str) {
 
 /// Long values are cut in messages: a message must stay readable, and it is stored.
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= 80 {
-        text.to_owned()
-    } else {
-        text.chars().take(77).chain("...".chars()).collect()
-    }
+    text::shorten(text, 80)
 }
 
 fn invalid(path: &str, message: String) -> Invalid {
     Invalid {
-        path: path.to_owned(),
-        message,
+        path: text::shorten(path, 200),
+        message: text::shorten(message, 600),
     }
 }
 

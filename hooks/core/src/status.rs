@@ -1,6 +1,7 @@
 //! STATUS: what the hooks observed and did. A cache: all of it but history can be rebuilt from live objects.
 
 mod group;
+mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,8 @@ use serde_json::Value;
 
 use crate::spec::Spec;
 use crate::state::ClusterState;
+use crate::text::shorten;
+use unknown::Origin;
 
 pub use group::{Goal, Group, GroupVm, Probe, Router, Seed, Template, Work};
 
@@ -18,6 +21,15 @@ pub const SCHEMA: u32 = 1;
 
 /// How many entries of history are kept.
 pub const HISTORY: usize = 50;
+
+/// Most bytes of a line of history.
+const MAX_LINE: usize = 1000;
+
+/// Most bytes of the message of a condition or an error. What users, guests and drivers say goes into them.
+pub const MAX_MESSAGE: usize = 4000;
+
+/// Most bytes of a STATUS. One of a hundred groups with a hundred nodes each has half of it.
+const MAX_STATUS: usize = 4 * 1024 * 1024;
 
 /// The observed state of a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,6 +110,8 @@ pub struct Status {
     /// Fields of later versions, kept as they are.
     #[serde(flatten)]
     pub extra: BTreeMap<String, Value>,
+    #[serde(skip)]
+    origin: Origin,
 }
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
@@ -277,6 +291,17 @@ pub struct Entry {
     pub text: String,
 }
 
+/// What is noted of a RECOVER that was acted upon: the token without the blanks around it, or, of one that is too long
+/// to be kept, its fingerprint.
+pub fn recover_mark(token: &str) -> String {
+    let token = token.trim();
+    if token.len() <= 200 {
+        token.to_owned()
+    } else {
+        crate::fingerprint::of_text(token)
+    }
+}
+
 /// Why a STATUS could not be taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unusable {
@@ -324,6 +349,7 @@ impl Status {
             last_error: None,
             history: Vec::new(),
             extra: BTreeMap::new(),
+            origin: Origin::default(),
         }
     }
 
@@ -336,6 +362,12 @@ impl Status {
         if text.trim().is_empty() {
             return Err(Unusable::Rebuild("there was none".to_owned()));
         }
+        if text.len() > MAX_STATUS {
+            let size = text.len();
+            return Err(Unusable::Rebuild(format!(
+                "{size} bytes are too many; the limit is {MAX_STATUS}"
+            )));
+        }
         let value: Value =
             serde_json::from_str(text).map_err(|e| Unusable::Rebuild(format!("not JSON: {e}")))?;
         match value.get("schema").and_then(Value::as_u64) {
@@ -343,7 +375,11 @@ impl Status {
             Some(s) => return Err(Unusable::Schema(s)),
             None => return Err(Unusable::Rebuild("it has no schema".to_owned())),
         }
-        let status: Self = serde_json::from_value(value).map_err(|e| Unusable::Rebuild(e.to_string()))?;
+        let mut status =
+            Self::deserialize(&value).map_err(|e| Unusable::Rebuild(shorten(e.to_string(), 200)))?;
+        if status.to_json() != text {
+            status.origin = Origin::new(value);
+        }
         if status.document != document {
             return Err(Unusable::Clone { of: status.document });
         }
@@ -367,16 +403,33 @@ impl Status {
         self.node_groups.iter().find_map(|group| {
             let ours = names.group_id(group.id % GROUPS_PER_CLUSTER) == group.id && !group.is_control_plane();
             let good = ours && seen.insert(group.id);
-            (!good).then(|| format!("group {} ({}) has no id of its own", group.id, group.key))
+            (!good).then(|| {
+                format!(
+                    "group {} ({}) has no id of its own",
+                    group.id,
+                    shorten(&*group.key, 80)
+                )
+            })
         })
     }
 
     /// The text for the document. Never holds `]]>`, which would end the CDATA section that OpenNebula puts around.
     pub fn to_json(&self) -> String {
         // Serialising this type can't fail: all its keys are strings.
-        serde_json::to_string(self)
-            .unwrap_or_default()
+        self.with_unknown()
+            .map_or_else(
+                || serde_json::to_string(self).unwrap_or_default(),
+                |value| value.to_string(),
+            )
             .replace("]]>", "]]\\u003e")
+    }
+
+    /// The status with what its text said beyond it; `None` if that was nothing.
+    fn with_unknown(&self) -> Option<Value> {
+        let read = self.origin.read()?;
+        let known = serde_json::to_value(Self::deserialize(read).ok()?).ok()?;
+        let mut written = serde_json::to_value(self).ok()?;
+        unknown::restore(read, &known, &mut written).then_some(written)
     }
 
     /// All groups, the control plane first.
@@ -400,9 +453,14 @@ impl Status {
             .collect()
     }
 
-    /// Adds a line of history.
+    /// Was this RECOVER acted upon?
+    pub fn has_recovered(&self, token: &str) -> bool {
+        self.recovered.as_ref() == Some(&recover_mark(token))
+    }
+
+    /// Adds a line of history; a long one is cut.
     pub fn note(&mut self, at: u64, text: impl Into<String>) {
-        let text = text.into();
+        let text = shorten(text, MAX_LINE);
         if self.history.last().is_some_and(|e| e.text == text) {
             return;
         }
@@ -411,7 +469,7 @@ impl Status {
         self.history.drain(..surplus);
     }
 
-    /// Sets a condition; `since` changes only with its status.
+    /// Sets a condition; `since` changes only with its status. A long message is cut.
     pub fn set_condition(
         &mut self,
         now: u64,
@@ -420,7 +478,7 @@ impl Status {
         reason: &str,
         message: impl Into<String>,
     ) {
-        let message = message.into();
+        let message = shorten(message, MAX_MESSAGE);
         if let Some(c) = self.conditions.iter_mut().find(|c| c.kind == kind) {
             if c.status != status {
                 c.since = now;

@@ -16,7 +16,8 @@ use crate::plan::preflight::place;
 use crate::profile::Catalog;
 use crate::spec::Spec;
 use crate::state::GroupState;
-use crate::status::{Goal, Group, Placed, Refused, Status, Truth};
+use crate::status::{Goal, Group, MAX_MESSAGE, Placed, Refused, Status, Truth};
+use crate::text::shorten;
 use crate::version::{Version, may_upgrade};
 
 /// Shortest and longest time between two looks at a SPEC that was refused, seconds. The cloud may have changed: an
@@ -89,10 +90,11 @@ fn list(errors: Vec<Invalid>) -> String {
         .into_iter()
         .take(8)
         .map(|e| {
+            let message = shorten(e.message, 600);
             if e.path.is_empty() {
-                e.message
+                message
             } else {
-                format!("{}: {}", e.path, e.message)
+                format!("{}: {message}", shorten(e.path, 200))
             }
         })
         .collect::<Vec<_>>()
@@ -139,7 +141,7 @@ fn refuse(
     } else {
         ""
     };
-    let message = format!("{message}{kept}");
+    let message = shorten(format!("{message}{kept}"), MAX_MESSAGE);
     if status.condition("Accepted").is_none_or(|c| c.message != message) {
         status.note(context.now, format!("SPEC refused: {message}"));
     }

@@ -8,7 +8,8 @@ use crate::names::Names;
 use crate::observed::{FailureKind, Need, Observed, Vm};
 use crate::plan::Desired;
 use crate::plan::guest::Wanted;
-use crate::status::{LastError, Retry, Status};
+use crate::status::{LastError, MAX_MESSAGE, Retry, Status};
+use crate::text::shorten;
 
 /// Shortest and longest time between two attempts after failures, seconds.
 const RETRY: (u64, u64) = (30, 600);
@@ -138,7 +139,7 @@ impl<'a> Context<'a> {
 
     /// Keeps something that went wrong for the end of the plan.
     pub fn blame(&mut self, error: LastError) {
-        self.errors.push(error);
+        self.errors.push(cut(error));
     }
 
     /// Keeps what went wrong: the cause for users, and the back-off for the next pass.
@@ -147,7 +148,7 @@ impl<'a> Context<'a> {
         let grave = |kind| !matches!(kind, FailureKind::WrongState | FailureKind::Gone);
         let failure = self.observed.failures.iter().rfind(|(_, f)| grave(f.kind));
         if let Some((action, failure)) = failure {
-            self.errors.push(LastError {
+            self.blame(LastError {
                 reason: failure.kind.reason().to_owned(),
                 message: format!("could not {}: {}", action.summary(), failure.message),
                 object: action.object(),
@@ -175,6 +176,14 @@ impl<'a> Context<'a> {
             status.note(error.since, format!("{}: {}", error.reason, error.message));
             status.last_error = Some(error);
         }
+    }
+}
+
+/// The error with a message that can be stored.
+pub(super) fn cut(error: LastError) -> LastError {
+    LastError {
+        message: shorten(error.message, MAX_MESSAGE),
+        ..error
     }
 }
 

@@ -8,12 +8,13 @@ use oneks_driver::{
 use crate::action::Action;
 use crate::fingerprint;
 use crate::observed::{Need, Vm};
-use crate::plan::context::{Answer, Context};
+use crate::plan::context::{Answer, Context, cut};
 use crate::plan::guest::Wanted;
 use crate::plan::observe::{kubeconfig, observe};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Goal, Group, LastError, Purpose, Status, Template, Work};
+use crate::text::shorten;
 
 /// Attribute of a VM template that carries the fingerprint of the text that it was made from.
 pub const FINGERPRINT_ATTRIBUTE: &str = "ONEKS_FINGERPRINT";
@@ -149,15 +150,19 @@ pub(super) fn time_limit(state: GroupState, goal: &Goal, from: u32) -> u64 {
     }
 }
 
+/// Most bytes of the text that says what a group waits for.
+const MAX_STEP: usize = 1000;
+
 /// Says what a group waits for.
 pub(super) fn wait(group: &mut Group, step: impl Into<String>) {
     if let Some(work) = &mut group.work {
-        work.step = step.into();
+        work.step = shorten(step, MAX_STEP);
     }
 }
 
 /// Ends work as failed, with the cause.
 pub(super) fn fail(context: &mut Context<'_>, status: &mut Status, group_id: u32, error: LastError) {
+    let error = cut(error);
     context.blame(error.clone());
     let Some(group) = group_mut(status, group_id) else {
         return;

@@ -57,11 +57,11 @@ pub(super) fn ordered(context: &mut Context<'_>, status: &mut Status) -> bool {
     let Some(token) = context.desired.recover.map(str::trim).filter(|t| !t.is_empty()) else {
         return false;
     };
-    if status.recovered.as_deref() == Some(token) {
+    if status.has_recovered(token) {
         return false;
     }
     let first = status.rev == 0;
-    status.recovered = Some(token.to_owned());
+    status.recovered = Some(crate::status::recover_mark(token));
     context.attempt_now(status);
     status.refused = None;
     // With a status built anew the order is as old as the status that was lost.
