@@ -4,36 +4,39 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-Usage: install.sh [-u USER] [-g GROUP] [-k] [-d DIR] [-r] [-n] [-h]
+Usage: install.sh [-u USER] [-g GROUP] [-k] [-d DIR] [-r] [-n] [-h] [--programs DIR]
        install.sh --demo [--json] [--keep]
 
 Builds OneKS with cargo and installs it where OpenNebula is installed.
 
-  -u USER   owner of what is written at run time (default: oneadmin, or whoever calls with -d)
+  -u USER   user of OpenNebula (default: oneadmin, or whoever calls with -d)
   -g GROUP  its group (default: as USER)
   -k        keep all configuration files as they are
   -d DIR    self-contained installation below DIR, as OpenNebula's -d (default: $ONE_LOCATION if set)
-  -r        remove; configuration that was edited stays
+  -r        remove; configuration that was edited stays, and so do clusters and logs
   -n        don't register the hooks at OpenNebula (oneks setup does it later)
   -h        this text
+
+  --programs DIR  install the programs of this folder instead of building them
 
   --demo    build, install into a temporary folder, and run the life of a cluster in the sandbox
   --json    with --demo: print one line of JSON at the end, nothing else on standard output
   --keep    with --demo: leave the temporary folder for a look
 
-DESTDIR is put in front of every path, for packages. Nothing is registered then.
+DESTDIR is put in front of every path, for packages. Nothing is registered or started then.
 TEXT
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
 table=$here/share/files.table
 
-user='' group='' root=${ONE_LOCATION:-} keep=no remove=no hooks=yes demo=no json=no keep_demo=no
+user='' group='' root=${ONE_LOCATION:-} programs='' keep=no remove=no hooks=yes demo=no json=no keep_demo=no
 while [ $# -gt 0 ]; do
     case $1 in
         -u) user=${2:?-u needs a user}; shift ;;
         -g) group=${2:?-g needs a group}; shift ;;
         -d) root=${2:?-d needs a folder}; shift ;;
+        --programs) programs=${2:?--programs needs a folder}; shift ;;
         -k) keep=yes ;;
         -r) remove=yes ;;
         -n) hooks=no ;;
@@ -57,17 +60,19 @@ declare -A at # what the table's targets begin with
 places() {
     if [ -n "$root" ]; then
         case $root in /*) ;; *) die "-d needs an absolute path, not $root" ;; esac
-        at=([BIN]=$root/bin [LIB]=$root/lib/oneks [ETC]=$root/etc [VAR]=$root/var/oneks [LOCK]=$root/var/oneks/locks
-            [MAN]=$root/share/man/man1)
+        at=([BIN]=$root/bin [LIB]=$root/lib/oneks [ETC]=$root/etc [SHARE]=$root/share/oneks [VAR]=$root/var/oneks
+            [LOCK]=$root/var/oneks/locks [LOG]=$root/var/oneks.log [MAN]=$root/share/man/man1)
         : "${user:=$(id -un)}"
     else
-        at=([BIN]=/usr/bin [LIB]=/usr/lib/one/oneks [ETC]=/etc/one [VAR]=/var/lib/one/oneks [LOCK]=/var/lock/one/oneks
-            [UNITS]=/lib/systemd/system [LOGROTATE]=/etc/logrotate.d
+        at=([BIN]=/usr/bin [LIB]=/usr/lib/one/oneks [ETC]=/etc/one [SHARE]=/usr/share/one/oneks
+            [VAR]=/var/lib/one/oneks [LOCK]=/var/lock/one/oneks [LOG]=/var/log/one/oneks.log
+            [UNITS]=/usr/lib/systemd/system [LOGROTATE]=/etc/logrotate.d
             [MAN]=/usr/share/man/man1 [BASH]=/usr/share/bash-completion/completions
             [ZSH]=/usr/share/zsh/vendor-completions [FISH]=/usr/share/fish/vendor_completions.d)
         : "${user:=oneadmin}"
     fi
     : "${group:=$(id -gn "$user" 2>/dev/null || printf '%s' "$user")}"
+    record=$destdir${at[LIB]}/installed
 }
 
 target() { # place in the table -> path, or nothing if there is no such place here
@@ -77,70 +82,106 @@ target() { # place in the table -> path, or nothing if there is no such place he
     [ -n "$base" ] && printf '%s%s%s' "$destdir" "$base" "$rest"
 }
 
-rows() { # kind mode from to, one row a line
-    grep -v -e '^#' -e '^[[:space:]]*$' "$table"
+rows() { # kind mode owner from path, one row a line; folders of files are spread out
+    local kind mode owner from to path file
+    while read -r kind mode owner from to; do
+        path=$(target "$to") || continue
+        if [ "$kind" != files ]; then
+            printf '%s %s %s %s %s\n' "$kind" "$mode" "$owner" "$from" "$path"
+            continue
+        fi
+        (cd "$here/$from" && find . -type f | sort) | while read -r file; do
+            printf 'file %s %s %s %s\n' "$mode" "$owner" "$from/${file#./}" "$path/${file#./}"
+        done
+    done < <(grep -v -e '^#' -e '^[[:space:]]*$' "$table")
+}
+
+# What was installed last time, with check sums: tells an edited file from an old one, and what is not ours any more.
+declare -A was
+
+remember() {
+    [ -f "$record" ] || return 0
+    local sum path
+    while read -r sum path; do was[$path]=$sum; done <"$record"
+}
+
+sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
+
+edited() { # path source: is it neither what was installed last time nor what would be installed now?
+    cmp -s "$1" "$2" && return 1
+    [ "$(sum "$1")" != "${was[$1]:-}" ]
 }
 
 # --- install ----------------------------------------------------------------------------------------------------
 
-put() { # mode from to
-    if [ -f "$3" ] && cmp -s "$2" "$3"; then
-        chmod "$1" "$3"
-        return
-    fi
-    install -D -m "$1" "$2" "$3"
-    say "installed $3"
+own() { # owner of the table, path
+    # Only root can give files away; somebody else installs for himself.
+    [ "$(id -u)" = 0 ] && [ "$known" = yes ] || return 0
+    local owner=${1//:ONE/:$group}
+    owner=${owner/#ONE/$user}
+    [ -z "$root" ] || owner=$user:$group
+    chown "$owner" "$2"
 }
 
-put_config() { # mode from to: what was edited is kept, the new one lies beside it
-    if [ -f "$3" ] && ! cmp -s "$2" "$3"; then
-        if [ "$keep" = yes ]; then
-            say "kept      $3"
-        else
-            install -m "$1" "$2" "$3.new"
-            say "kept      $3 (edited; the new one is $3.new)"
-        fi
-        return
+put() { # mode owner from to
+    if [ -f "$4" ] && cmp -s "$3" "$4"; then
+        chmod "$1" "$4"
+    else
+        # Aside and then renamed: a program that runs, or is started now, is whole.
+        install -D -m "$1" "$3" "$4.oneks-new"
+        mv -f "$4.oneks-new" "$4"
+        say "installed $4"
     fi
-    put "$@"
+    own "$2" "$4"
+}
+
+put_config() { # mode owner from to: what was edited is kept, the new one lies beside it
+    if [ -f "$4" ] && [ "$keep" = yes ]; then
+        cmp -s "$3" "$4" || say "kept      $4"
+    elif [ -f "$4" ] && edited "$4" "$3"; then
+        install -m "$1" "$3" "$4.new"
+        own "$2" "$4.new"
+        say "kept      $4 (edited; the new one is $4.new)"
+    else
+        put "$@"
+        rm -f "$4.new"
+    fi
 }
 
 do_install() { # folder of the built programs
-    local kind mode from to path file
-    while read -r kind mode from to; do
-        path=$(target "$to") || continue
+    local kind mode owner from path
+    local -A now=()
+    known=yes
+    if [ "$(id -u)" = 0 ] && ! id "$user" >/dev/null 2>&1; then
+        known=no
+        say "there is no user $user here; everything belongs to root"
+    fi
+    remember
+    while read -r kind mode owner from path; do
         case $kind in
-            program) put "$mode" "$1/$from" "$path" ;;
-            config) put_config "$mode" "$here/$from" "$path" ;;
-            file | system) put "$mode" "$here/$from" "$path" ;;
-            tree)
-                (cd "$here/$from" && find . -type f | sort) | while read -r file; do
-                    put_config "$mode" "$here/$from/${file#./}" "$path/${file#./}"
-                done
+            program) from=$1/$from ;;
+            *) from=$here/$from ;;
+        esac
+        case $kind in
+            program | file) put "$mode" "$owner" "$from" "$path" ;;
+            config) put_config "$mode" "$owner" "$from" "$path" ;;
+            dir)
+                [ -d "$path" ] || { install -d -m "$mode" "$path"; say "installed $path/"; }
+                own "$owner" "$path"
                 ;;
-            files)
-                (cd "$here/$from" && find . -type f | sort) | while read -r file; do
-                    put "$mode" "$here/$from/${file#./}" "$path/${file#./}"
-                done
-                ;;
-            dir) [ -d "$path" ] || { install -d -m "$mode" "$path"; say "installed $path/"; } ;;
+            state | log) ;;
             *) die "$table: unknown kind $kind" ;;
         esac
+        case $kind in program | file | config) now[$path]=$from ;; esac
     done < <(rows)
-    owners
-}
-
-owners() {
-    # Only root can give files away; somebody else installs for himself.
-    [ "$(id -u)" = 0 ] || return 0
-    if ! id "$user" >/dev/null 2>&1; then
-        say "there is no user $user here; owners are left to the package"
-        return 0
-    fi
-    local lock etc
-    lock=$(target LOCK) && chown -R "$user:$group" "$lock"
-    etc=$(target ETC/oneks.conf) && [ -f "$etc" ] && chown "root:$group" "$etc"
-    return 0
+    # In an installation of its own, locks and marks are made below this.
+    [ -z "$root" ] || own "$user:$group" "$(target VAR)"
+    [ -z "$destdir" ] || return 0
+    for path in "${!was[@]}"; do
+        [ -n "${now[$path]:-}" ] || drop_unless_edited "$path" /dev/null
+    done
+    local paths=("${!now[@]}")
+    paste -d ' ' <(sha256sum "${now[@]}" | cut -d ' ' -f 1) <(printf '%s\n' "${paths[@]}") | sort -k 2 >"$record"
 }
 
 # --- remove -----------------------------------------------------------------------------------------------------
@@ -151,39 +192,60 @@ drop() { # path
     say "removed   $1"
 }
 
-drop_config() { # from to
-    if [ -f "$2" ] && ! cmp -s "$1" "$2"; then
-        say "kept      $2 (edited)"
-        return
+drop_unless_edited() { # path source
+    rm -f "$1.new"
+    if [ -f "$1" ] && edited "$1" "$2"; then
+        say "kept      $1 (edited)"
+    else
+        drop "$1"
     fi
-    drop "$2"
-    rm -f "$2.new"
 }
 
 do_remove() {
-    local kind mode from to path file
-    while read -r kind mode from to; do
-        path=$(target "$to") || continue
+    local kind from path place
+    remember
+    while read -r kind _ _ from path; do
         case $kind in
-            program | file | system) drop "$path" ;;
-            config) drop_config "$here/$from" "$path" ;;
-            tree)
-                (cd "$here/$from" && find . -type f) | while read -r file; do
-                    drop_config "$here/$from/${file#./}" "$path/${file#./}"
-                done
-                ;;
-            files)
-                (cd "$here/$from" && find . -type f) | while read -r file; do
-                    drop "$path/${file#./}"
-                done
-                ;;
-            dir) [ ! -d "$path" ] || rm -rf "$path" ;;
+            program | file) drop "$path" ;;
+            config) drop_unless_edited "$path" "$here/$from" ;;
+            dir) [ ! -d "$path" ] || rmdir "$path" 2>/dev/null || say "kept      $path/ (not empty)" ;;
+            state) rm -rf "$path" ;;
+            log) [ ! -e "$path" ] || say "kept      $path" ;;
         esac
+        unset "was[$path]"
     done < <(rows)
+    for path in "${!was[@]}"; do drop_unless_edited "$path" /dev/null; done
+    rm -f "$record"
     # Folders that were made for these files only, and are empty now.
-    for path in "$(target LIB || true)" "$(target VAR || true)"; do
-        [ -z "$path" ] || [ ! -d "$path" ] || find "$path" -depth -type d -empty -delete
+    for place in LIB SHARE VAR; do
+        path=$(target "$place")
+        [ ! -d "$path" ] || find "$path" -depth -type d -empty -delete
     done
+}
+
+# --- what runs --------------------------------------------------------------------------------------------------
+
+timer=opennebula-ks-sweep.timer
+
+has_systemd() { [ -z "$destdir" ] && [ -n "${at[UNITS]:-}" ] && [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; }
+
+start_timer() {
+    if has_systemd; then
+        systemctl daemon-reload
+        systemctl enable --now "$timer"
+        say "started   $timer"
+    elif [ -z "$destdir" ]; then
+        say "start the sweep once a minute, as $user:${root:+ ONE_LOCATION=$root} ${at[LIB]}/hooks/sweep"
+    fi
+}
+
+stop_timer() {
+    has_systemd || return 0
+    systemctl disable --now "$timer" 2>/dev/null || true
+}
+
+oneks() { # the installed command, for this installation
+    ONE_LOCATION=$root "${at[BIN]}/oneks" "$@"
 }
 
 # --- build ------------------------------------------------------------------------------------------------------
@@ -229,16 +291,19 @@ fi
 
 places
 if [ "$remove" = yes ]; then
+    stop_timer
     if [ "$hooks" = yes ] && [ -z "$destdir" ] && [ -x "${at[BIN]}/oneks" ]; then
-        "${at[BIN]}/oneks" setup --remove || say "the hooks could not be removed; 'onehook list' shows them"
+        oneks setup --remove || say "the hooks could not be removed; 'onehook list' shows them"
     fi
     do_remove
+    ! has_systemd || systemctl daemon-reload
     exit
 fi
 
-do_install "$(build release)"
+do_install "${programs:-$(build release)}"
+start_timer
 if [ "$hooks" = yes ] && [ -z "$destdir" ]; then
     say "registering the hooks ..."
-    "${at[BIN]}/oneks" setup || die "the hooks could not be registered; run 'oneks setup' as oneadmin when OpenNebula runs"
+    oneks setup || die "the hooks could not be registered; run 'oneks setup' as oneadmin when OpenNebula runs"
 fi
 say "done"

@@ -94,7 +94,7 @@ impl App {
     pub fn installation(&self) -> Layout {
         let mut layout = self.layout();
         if let Some(profiles) = &self.profiles {
-            layout.profiles.clone_from(profiles);
+            layout.profiles = vec![profiles.clone()];
         }
         layout
     }

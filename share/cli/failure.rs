@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use oneks::registration::RegistrationError;
 use opennebula::Error;
 use opennebula::endpoint::CredentialError;
 
@@ -168,6 +169,15 @@ impl From<std::io::Error> for Failure {
             Self::ClosedPipe
         } else {
             Self::Other(error.to_string())
+        }
+    }
+}
+
+impl From<RegistrationError> for Failure {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Call { source, .. } => source.into(),
+            other => Self::Other(other.to_string()),
         }
     }
 }

@@ -12,7 +12,6 @@ mod connect;
 mod edit;
 mod failure;
 mod format;
-mod hooks;
 mod out;
 mod perspective;
 mod select;

@@ -1,6 +1,8 @@
 //! Looking at a cluster as the hooks do, with the hooks' own code: for `plan` and `gc`.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use oneks::config::{Config, ConfigError};
@@ -36,14 +38,23 @@ pub struct Perspective {
 /// # Errors
 /// The folder that can't be read.
 pub fn installed(layout: &Layout) -> Result<(), Failure> {
-    for (what, folder) in [("profiles", &layout.profiles), ("drivers", &layout.drivers)] {
-        if let Err(e) = std::fs::read_dir(folder) {
-            return Err(Failure::Other(format!(
-                "{}: {e}; this needs the {what} of the front-end",
-                folder.display()
-            )));
-        }
+    let missing = |folder: &Path, what: &str, reason: &dyn Display| {
+        Failure::Other(format!(
+            "{}: {reason}; this needs the {what} of the front-end",
+            folder.display()
+        ))
+    };
+    if let Some(folder) = oneks::catalog::hidden(&layout.profiles) {
+        return Err(missing(folder, "profiles", &"you may not read it"));
     }
+    let shipped = layout
+        .profiles
+        .last()
+        .filter(|_| layout.profiles.iter().all(|f| !f.is_dir()));
+    if let Some(folder) = shipped {
+        return Err(missing(folder, "profiles", &"there is no such folder"));
+    }
+    std::fs::read_dir(&layout.drivers).map_err(|e| missing(&layout.drivers, "drivers", &e))?;
     Ok(())
 }
 
@@ -84,7 +95,7 @@ impl Perspective {
         let mut service = Service::new(config, &layout, Box::new(drivers), transport, session, text)
             .map_err(|e| Failure::Other(format!("{e:#}")))?;
         if let Some(profiles) = &app.profiles {
-            service.profiles.clone_from(profiles);
+            service.profiles = vec![profiles.clone()];
         }
         let server = credential.is_some();
         let client = if caller.id == owner.uid {

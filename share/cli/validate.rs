@@ -20,7 +20,20 @@ pub fn check(app: &mut App, text: &str, status: Option<&Status>) -> Result<Spec,
         .map(|old| spec.check_change(old))
         .unwrap_or_default();
     match catalog(app) {
-        Some(catalog) => errors.extend(against(&catalog, &spec, status)),
+        Some(catalog) => {
+            let findings = against(&catalog, &spec, status);
+            match oneks::catalog::hidden(&app.installation().profiles) {
+                Some(folder) if !findings.is_empty() => {
+                    app.out.note(&format!(
+                        "oneks: you may not read {}, where the administrators' profiles are; by those that came with \
+                         OneKS: {}",
+                        folder.display(),
+                        refused(findings)
+                    ));
+                }
+                _ => errors.extend(findings),
+            }
+        }
         None => app
             .out
             .detail("oneks: no profiles on this machine; values are checked by the hooks only"),

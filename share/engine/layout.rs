@@ -15,8 +15,9 @@ pub struct Layout {
     pub hooks: PathBuf,
     /// Folder of the drivers, one folder each.
     pub drivers: PathBuf,
-    /// Folder of the profiles.
-    pub profiles: PathBuf,
+    /// Folders of the profiles: first that of the administrators, then the one that was installed, which everybody
+    /// may read.
+    pub profiles: Vec<PathBuf>,
     /// Folder of locks and marks.
     pub locks: PathBuf,
     /// The log file.
@@ -33,7 +34,10 @@ impl Layout {
                 oned: PathBuf::from("/etc/one/oned.conf"),
                 hooks: PathBuf::from("/usr/lib/one/oneks/hooks"),
                 drivers: PathBuf::from("/usr/lib/one/oneks/drivers"),
-                profiles: PathBuf::from("/var/lib/one/oneks/profiles"),
+                profiles: vec![
+                    PathBuf::from("/var/lib/one/oneks/profiles"),
+                    PathBuf::from("/usr/share/one/oneks/profiles"),
+                ],
                 locks: PathBuf::from("/var/lock/one/oneks"),
                 log: PathBuf::from("/var/log/one/oneks.log"),
             },
@@ -47,7 +51,7 @@ impl Layout {
             oned: root.join("etc/oned.conf"),
             hooks: root.join("lib/oneks/hooks"),
             drivers: root.join("lib/oneks/drivers"),
-            profiles: root.join("var/oneks/profiles"),
+            profiles: vec![root.join("var/oneks/profiles"), root.join("share/oneks/profiles")],
             locks: root.join("var/oneks/locks"),
             log: root.join("var/oneks.log"),
         }

@@ -21,6 +21,7 @@ pub mod layout;
 pub mod logging;
 pub mod observe;
 pub mod pass;
+pub mod registration;
 pub mod service;
 pub mod sweep;
 pub mod zone;

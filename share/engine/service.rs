@@ -30,8 +30,8 @@ pub struct Service {
     pub gate: Gate,
     /// Who answers a driver's questions.
     pub drivers: Box<dyn Drivers>,
-    /// Folder of the profiles.
-    pub profiles: PathBuf,
+    /// Folders of the profiles, the first that has a family decides.
+    pub profiles: Vec<PathBuf>,
     /// OpenNebula as oneadmin: documents, and what only administrators may read.
     pub admin: Client,
     /// Are there other front-ends?

@@ -13,6 +13,7 @@ mod foreign;
 mod front_ends;
 mod gate;
 mod healing;
+mod install;
 mod killed;
 mod plain_life;
 mod profile;

@@ -62,7 +62,7 @@ enum RoleName {
 /// What `profile check` takes.
 #[derive(Debug, Clone, Args)]
 pub struct CheckArgs {
-    /// Folder with `controlplanes` and `nodegroups`; the installed one unless given
+    /// Folder with `controlplanes` and `nodegroups`; the installed ones unless given
     dir: Option<PathBuf>,
     /// Write JSON
     #[arg(short, long)]
@@ -80,20 +80,16 @@ impl Profile {
     }
 }
 
-fn folder(app: &App) -> PathBuf {
-    app.installation().profiles
-}
-
 fn catalog(app: &mut App) -> Result<Catalog, Failure> {
-    let folder = folder(app);
-    let (catalog, errors) = oneks::catalog::load(&folder);
+    let folders = app.installation().profiles;
+    let (catalog, errors) = oneks::catalog::load(&folders);
     for error in &errors {
         app.out.note(&format!("oneks: profile {error}"));
     }
     if catalog.control_planes.is_empty() && catalog.node_groups.is_empty() {
         return Err(Failure::NotFound(format!(
             "there are no profiles in {}; they are on the front-end, --profiles names another folder",
-            folder.display()
+            listed(&folders)
         )));
     }
     Ok(catalog)
@@ -188,11 +184,14 @@ fn show(app: &mut App, args: &ShowArgs) -> Result<(), Failure> {
 }
 
 fn check(app: &mut App, args: &CheckArgs) -> Result<(), Failure> {
-    let folder = args.dir.clone().unwrap_or_else(|| folder(app));
-    if !folder.is_dir() {
-        return Err(Failure::NotFound(format!("{} is no folder", folder.display())));
-    }
-    let (catalog, errors) = oneks::catalog::load(&folder);
+    let folders = match &args.dir {
+        Some(folder) if !folder.is_dir() => {
+            return Err(Failure::NotFound(format!("{} is no folder", folder.display())));
+        }
+        Some(folder) => vec![folder.clone()],
+        None => app.installation().profiles,
+    };
+    let (catalog, errors) = oneks::catalog::load(&folders);
     let families = catalog.control_planes.len() + catalog.node_groups.len();
     if args.json {
         let list: Vec<Value> = errors
@@ -203,7 +202,7 @@ fn check(app: &mut App, args: &CheckArgs) -> Result<(), Failure> {
             .line(&format::pretty(&json!({"families": families, "errors": list})))?;
     } else {
         for error in &errors {
-            app.out.line(&format!("{}/{error}", folder.display()))?;
+            app.out.line(&error.to_string())?;
         }
         if errors.is_empty() {
             app.out.line(&format!("{families} families, no errors"))?;
@@ -213,11 +212,16 @@ fn check(app: &mut App, args: &CheckArgs) -> Result<(), Failure> {
         (0, 0) => Err(Failure::Refused(format!(
             "{} holds no profiles; expected controlplanes/<family>/controlplane.conf and \
              nodegroups/<family>/nodegroup.conf",
-            folder.display()
+            listed(&folders)
         ))),
         (0, _) => Ok(()),
         (count, _) => Err(Failure::Refused(format!("{count} errors"))),
     }
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+    folders.join(" and ")
 }
 
 /// A flavour in a list.

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use opennebula::calls::UpdateMode;
-use opennebula::template::Template;
+use oneks::registration::{self, Change, Definition};
 
 use crate::app::App;
 use crate::failure::Failure;
-use crate::hooks::{self, Change, Definition};
 
 /// Registers the hooks at OpenNebula: creates those that are missing, corrects those that differ, removes those that
 /// are not used any more. Run it as oneadmin on the front-end, after each installation; what is right is left alone.
@@ -25,6 +23,9 @@ pub struct Setup {
     /// Folder of the executables, if not the installed one
     #[arg(long, value_name = "DIR")]
     hooks_dir: Option<PathBuf>,
+    /// Do nothing on a front-end that follows another: the hooks are those of all front-ends
+    #[arg(long)]
+    only_leader: bool,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -34,7 +35,11 @@ impl Setup {
     /// Runs the command.
     pub fn run(&self, app: &mut App) -> Result<(), Failure> {
         let folder = self.folder(app)?;
-        let wanted = if self.remove { Vec::new() } else { hooks::table()? };
+        let wanted = if self.remove {
+            Vec::new()
+        } else {
+            registration::table()?
+        };
         if !self.remove {
             executables(&wanted, &folder)?;
         }
@@ -47,11 +52,16 @@ impl Setup {
                 caller.name
             )));
         }
+        if self.only_leader && !client.zone_raftstatus()?.acts() {
+            return app
+                .out
+                .line("this front-end is not the leader; the hooks stay as they are");
+        }
         let pool = client.hookpool_info()?;
-        let changes = hooks::compare(&wanted, &pool.items, &folder);
+        let changes = registration::compare(&wanted, &pool.items, &folder);
         for change in &changes {
             if !self.dry_run {
-                carry_out(app, change, &folder)?;
+                change.carry_out(&client, &folder)?;
             }
             app.out.line(&describe(change, self.dry_run))?;
         }
@@ -105,30 +115,6 @@ fn executables(wanted: &[Definition], folder: &Path) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn carry_out(app: &mut App, change: &Change, folder: &Path) -> Result<(), Failure> {
-    let client = app.client()?;
-    match change {
-        Change::Create(definition) => {
-            client.hook_allocate(&text(&definition.full_template(folder))?)?;
-        }
-        Change::Update(id, definition, _) => {
-            client.hook_update(*id, &text(&definition.template(folder))?, UpdateMode::Replace)?;
-        }
-        Change::Replace(id, definition) => {
-            client.hook_delete(*id)?;
-            client.hook_allocate(&text(&definition.full_template(folder))?)?;
-        }
-        Change::Delete(id, _) => client.hook_delete(*id)?,
-    }
-    Ok(())
-}
-
-fn text(template: &Template) -> Result<String, Failure> {
-    template
-        .to_text()
-        .map_err(|e| Failure::Other(format!("a hook can't be written: {e}")))
 }
 
 fn describe(change: &Change, dry_run: bool) -> String {

@@ -20,7 +20,8 @@ fn hooks(cloud: &Cloud) -> Vec<(String, String)> {
 #[test]
 fn hooks_are_registered_corrected_and_removed() {
     let cloud = Cloud::new();
-    // What the test's own means registered has other names.
+    cloud.run("oneadmin", "setup --remove").good();
+    assert_eq!(hooks(&cloud), []);
     let said = cloud.run("oneadmin", "setup").good();
     assert!(said.contains("created  oneks-document-update"), "{said}");
     let there = hooks(&cloud);

@@ -10,13 +10,12 @@ use oneks::drivers::Executables;
 use oneks::event::Kind;
 use oneks::layout::Layout;
 use oneks::service::Service;
-use oneks::{hook, sweep};
+use oneks::{hook, registration, sweep};
 use oneks_core::status::Status;
 use oneks_sandbox::{CallerDied, Execution, ExecutionRecord, Remains, RunEnd, Sandbox};
 use opennebula::session::Session;
 use opennebula::transport::Transport;
 use opennebula::xmlrpc::Value;
-use serde::Deserialize;
 
 use super::prefix::{ONEADMIN_PASSWORD, Prefix, SERVER_SECRET};
 
@@ -41,16 +40,6 @@ pub struct Life {
     next_sweep: u64,
     before: Remains,
     _prefix: Prefix,
-}
-
-/// The table of hooks, as `oneks setup` registers it.
-#[derive(Deserialize)]
-struct Line {
-    hook: String,
-    #[serde(default)]
-    calls: Vec<String>,
-    #[serde(default)]
-    states: Vec<String>,
 }
 
 impl Life {
@@ -299,33 +288,10 @@ fn survive<T>(process: impl FnOnce() -> T) -> Option<T> {
 
 /// Registers the hooks as `oneks setup` does.
 fn register(sandbox: &Sandbox, folder: &Path) {
-    let table =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/share/hooks/hooks.yaml")).unwrap();
-    let lines: Vec<Line> = serde_saphyr::from_str(&table).unwrap();
-    for line in lines {
-        let command = folder.join(&line.hook).display().to_string();
-        let register = |name: String, text: String| {
-            let text =
-                format!("NAME=\"oneks-{name}\"\nCOMMAND=\"{command}\"\nARGUMENTS_STDIN=\"YES\"\n{text}");
-            sandbox
-                .ask(ONEADMIN, "one.hook.allocate", &[text.into()])
-                .unwrap();
-        };
-        for call in &line.calls {
-            register(
-                call.replace('.', "-"),
-                format!("TYPE=\"api\"\nCALL=\"{call}\"\nARGUMENTS=\"{call} $API\"\n"),
-            );
-        }
-        for text in &line.states {
-            let (state, lcm) = text.split_once('/').unwrap_or((text, "LCM_INIT"));
-            register(
-                format!("vm-{state}-{lcm}"),
-                format!(
-                    "TYPE=\"state\"\nRESOURCE=\"VM\"\nON=\"CUSTOM\"\nSTATE=\"{state}\"\nLCM_STATE=\"{lcm}\"\n\
-                     ARGUMENTS=\"$TEMPLATE\"\n"
-                ),
-            );
-        }
+    for definition in registration::table().unwrap() {
+        let text = definition.full_template(folder).to_text().unwrap();
+        sandbox
+            .ask(ONEADMIN, "one.hook.allocate", &[text.into()])
+            .unwrap();
     }
 }

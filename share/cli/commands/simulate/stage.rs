@@ -11,7 +11,7 @@ use oneks::drivers::Executables;
 use oneks::event::Kind;
 use oneks::layout::Layout;
 use oneks::service::Service;
-use oneks::{hook, sweep};
+use oneks::{hook, registration, sweep};
 use oneks_core::names::DOCUMENT_TYPE;
 use oneks_core::state::ClusterState;
 use oneks_core::status::{Status, Truth};
@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use crate::failure::Failure;
-use crate::hooks;
 
 /// Seconds between two sweeps, as the timer has them.
 const SWEEP_EVERY: u64 = 60;
@@ -108,12 +107,8 @@ impl Stage {
             &format!("serveradmin:{server}"),
         )
         .map_err(|e| Failure::Other(format!("{e:#}")))?;
-        for definition in hooks::table()? {
-            let text = definition
-                .full_template(&layout.hooks)
-                .to_text()
-                .map_err(|e| other(&e))?;
-            service.admin.hook_allocate(&text)?;
+        for change in registration::compare(&registration::table()?, &[], &layout.hooks) {
+            change.carry_out(&service.admin, &layout.hooks)?;
         }
         sandbox.reset_calls();
         sandbox.faults(|all| faults.iter().for_each(|fault| fault.arrange(all)));

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use opennebula::calls::UpdateMode;
+use opennebula::client::Client;
+use opennebula::error::Error;
 use opennebula::objects::{Hook, LcmState, VmState};
-use opennebula::template::Template;
+use opennebula::template::{Template, WriteError};
 use serde::Deserialize;
-
-use crate::failure::Failure;
 
 /// The table. A file of the installation's source, so that it can't be missing.
 const TABLE: &str = include_str!("../hooks/hooks.yaml");
@@ -48,6 +49,30 @@ pub enum Event {
     State(VmState, LcmState),
 }
 
+/// A hook can't be registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// The table of the hooks makes no sense, which tests rule out.
+    #[error("the table of the hooks: {0}")]
+    Table(String),
+    /// A hook can't be written as OpenNebula reads it.
+    #[error("hook {name}: {source}")]
+    Write {
+        /// The hook.
+        name: String,
+        /// What can't be written.
+        source: WriteError,
+    },
+    /// A call failed.
+    #[error("hook {name}: {source}")]
+    Call {
+        /// The hook.
+        name: String,
+        /// The cause.
+        source: Error,
+    },
+}
+
 /// What setup has to do about a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -65,8 +90,8 @@ pub enum Change {
 ///
 /// # Errors
 /// The table makes no sense, which tests rule out.
-pub fn table() -> Result<Vec<Definition>, Failure> {
-    let wrong = |what: String| Failure::Other(format!("the table of the hooks: {what}"));
+pub fn table() -> Result<Vec<Definition>, RegistrationError> {
+    let wrong = RegistrationError::Table;
     let lines: Vec<Line> = serde_saphyr::from_str(TABLE).map_err(|e| wrong(e.to_string()))?;
     let mut hooks = Vec::new();
     for line in lines {
@@ -162,6 +187,56 @@ pub fn compare(wanted: &[Definition], there: &[Hook], folder: &Path) -> Vec<Chan
         .filter(|h| h.name.starts_with(PREFIX) && wanted.iter().all(|d| d.name != h.name));
     changes.extend(stale.map(|h| Change::Delete(h.id, h.name.clone())));
     changes
+}
+
+impl Change {
+    /// Makes the change at OpenNebula.
+    ///
+    /// # Errors
+    /// The call, with the hook's name.
+    pub fn carry_out(&self, client: &Client, folder: &Path) -> Result<(), RegistrationError> {
+        let name = self.name();
+        let call = |source| RegistrationError::Call {
+            name: name.to_owned(),
+            source,
+        };
+        let text = |template: Template| {
+            template.to_text().map_err(|source| RegistrationError::Write {
+                name: name.to_owned(),
+                source,
+            })
+        };
+        match self {
+            Self::Create(definition) => {
+                client
+                    .hook_allocate(&text(definition.full_template(folder))?)
+                    .map_err(call)?;
+            }
+            Self::Update(id, definition, _) => {
+                client
+                    .hook_update(*id, &text(definition.template(folder))?, UpdateMode::Replace)
+                    .map_err(call)?;
+            }
+            Self::Replace(id, definition) => {
+                client.hook_delete(*id).map_err(call)?;
+                client
+                    .hook_allocate(&text(definition.full_template(folder))?)
+                    .map_err(call)?;
+            }
+            Self::Delete(id, _) => client.hook_delete(*id).map_err(call)?,
+        }
+        Ok(())
+    }
+
+    /// Name of the hook.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Create(definition) | Self::Update(_, definition, _) | Self::Replace(_, definition) => {
+                &definition.name
+            }
+            Self::Delete(_, name) => name,
+        }
+    }
 }
 
 #[cfg(test)]
