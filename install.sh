@@ -61,13 +61,14 @@ places() {
     if [ -n "$root" ]; then
         case $root in /*) ;; *) die "-d needs an absolute path, not $root" ;; esac
         at=([BIN]=$root/bin [LIB]=$root/lib/oneks [ETC]=$root/etc [SHARE]=$root/share/oneks [VAR]=$root/var/oneks
-            [LOCK]=$root/var/oneks/locks [LOG]=$root/var/oneks.log [MAN]=$root/share/man/man1)
+            [LOCK]=$root/var/oneks/locks [LOG]=$root/var/oneks.log [MAN]=$root/share/man/man1
+            [DOC]=$root/share/doc/oneks)
         : "${user:=$(id -un)}"
     else
         at=([BIN]=/usr/bin [LIB]=/usr/lib/one/oneks [ETC]=/etc/one [SHARE]=/usr/share/one/oneks
             [VAR]=/var/lib/one/oneks [LOCK]=/var/lock/one/oneks [LOG]=/var/log/one/oneks.log
             [UNITS]=/usr/lib/systemd/system [LOGROTATE]=/etc/logrotate.d
-            [MAN]=/usr/share/man/man1 [BASH]=/usr/share/bash-completion/completions
+            [MAN]=/usr/share/man/man1 [DOC]=/usr/share/doc/oneks [BASH]=/usr/share/bash-completion/completions
             [ZSH]=/usr/share/zsh/vendor-completions [FISH]=/usr/share/fish/vendor_completions.d)
         : "${user:=oneadmin}"
     fi
@@ -217,7 +218,7 @@ do_remove() {
     for path in "${!was[@]}"; do drop_unless_edited "$path" /dev/null; done
     rm -f "$record"
     # Folders that were made for these files only, and are empty now.
-    for place in LIB SHARE VAR; do
+    for place in LIB SHARE VAR DOC; do
         path=$(target "$place")
         [ ! -d "$path" ] || find "$path" -depth -type d -empty -delete
     done

@@ -141,6 +141,28 @@ mod tests {
     }
 
     #[test]
+    fn the_installed_file_shows_every_setting_with_its_default() {
+        let text = include_str!("../etc/oneks.conf");
+        assert_eq!(parse(text), Ok(Config::default()), "as it is installed");
+        let is_setting = |line: &str| {
+            line.split_once(": ")
+                .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        };
+        let lines: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| is_setting(line))
+            .collect();
+        assert_eq!(lines.len(), 6, "{lines:?}");
+        assert_eq!(parse(&lines.join("\n")), Ok(Config::default()));
+        // Each has a sentence above it.
+        for line in lines {
+            let before = text.split(&format!("# {line}")).next().unwrap_or_default();
+            assert!(before.trim_end().ends_with('.'), "{line}");
+        }
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         for (text, line, what) in [
             ("# a\nsesion_seconds: 60\n", ":2:", "sesion_seconds"),

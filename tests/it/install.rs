@@ -65,6 +65,7 @@ impl Place {
                 "SHARE" => "share/oneks",
                 "VAR" => "var/oneks",
                 "MAN" => "share/man/man1",
+                "DOC" => "share/doc/oneks",
                 _ => return None,
             };
             Some(self.root().join(below).join(rest))

@@ -15,6 +15,7 @@ mod gate;
 mod healing;
 mod install;
 mod killed;
+mod packages;
 mod plain_life;
 mod profile;
 mod support;
