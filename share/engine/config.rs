@@ -18,6 +18,8 @@ pub struct Config {
     pub session_seconds: u64,
     /// How long a driver may take for an answer, seconds.
     pub driver_timeout: u64,
+    /// How often a cluster at rest is asked whether its nodes are ready, seconds; 0 for never.
+    pub probe_every: u64,
     /// Which lines the log gets: error, warn, info, debug or trace.
     pub log_level: log::LevelFilter,
 }
@@ -30,6 +32,7 @@ impl Default for Config {
             server_auth: PathBuf::new(),
             session_seconds: 300,
             driver_timeout: 20,
+            probe_every: 1800,
             log_level: log::LevelFilter::Info,
         }
     }
@@ -112,7 +115,20 @@ impl Config {
                 "driver_timeout must be at least 1".to_owned(),
             ));
         }
+        if (1..300).contains(&config.probe_every) {
+            return Err(invalid(
+                line_of(text, "probe_every"),
+                "probe_every must be at least 300, or 0 for never".to_owned(),
+            ));
+        }
         Ok(config)
+    }
+
+    /// What the plan depends on.
+    pub const fn settings(&self) -> oneks_core::observed::Settings {
+        oneks_core::observed::Settings {
+            probe_every: self.probe_every,
+        }
     }
 }
 
@@ -169,6 +185,7 @@ mod tests {
             ("session_seconds: soon\n", ":1:", "session_seconds: invalid"),
             ("driver_timeout: 5\nsession_seconds: 3\n", ":2:", "at least 30"),
             ("driver_timeout: 0\n", ":1:", "at least 1"),
+            ("\nprobe_every: 60\n", ":2:", "at least 300"),
             ("log_level: loud\n", ":1:", "loud"),
             ("log_level: [\n", "oneks.conf", ""),
         ] {

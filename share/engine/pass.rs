@@ -145,7 +145,7 @@ impl Work<'_> {
             spec: spec.as_ref(),
             serial,
         };
-        let mut observed = Observed::default();
+        let mut observed = self.nothing_seen();
         let mut status = previous.clone();
         status.clear_condition(OBSERVED);
         let mut kubeconfig = None;
@@ -178,7 +178,7 @@ impl Work<'_> {
                 // What an earlier pass made until now is seen from here on.
                 status = previous.clone();
                 status.clear_condition(OBSERVED);
-                observed = Observed::default();
+                observed = self.nothing_seen();
                 if let Err(error) = self.first_look(&watcher, &previous, &mut observed) {
                     return self.could_not_look(&fence, &previous, &status, error);
                 }
@@ -221,6 +221,13 @@ impl Work<'_> {
             }
         }
         Err(PassError::Endless(id))
+    }
+
+    fn nothing_seen(&self) -> Observed {
+        Observed {
+            settings: self.service.config.settings(),
+            ..Observed::default()
+        }
     }
 
     fn first_look(

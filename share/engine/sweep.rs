@@ -68,7 +68,7 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
     let mut due: BTreeSet<u32> = pool
         .items
         .iter()
-        .filter(|d| is_due(d, now))
+        .filter(|d| is_due(d, now, service.config.probe_every))
         .map(|d| d.id)
         .collect();
     due.extend(gate.pending()?);
@@ -136,7 +136,7 @@ fn look<F: GateFs>(
 }
 
 /// Does the document itself show that a look is due?
-fn is_due(document: &Document, now: u64) -> bool {
+fn is_due(document: &Document, now: u64, probe_every: u64) -> bool {
     let template = &document.template;
     let Ok(status) = Status::parse(template.get("STATUS"), document.id) else {
         return true;
@@ -161,7 +161,8 @@ fn is_due(document: &Document, now: u64) -> bool {
         || status.guest_exec.is_some()
         || !matches!(status.state, ClusterState::Running | ClusterState::Pending)
             && !is_failure(status.state);
-    !(spec_known || waits) || recover || delete && !protected || retry || working
+    let resting = oneks_core::plan::probe_is_due(&status, probe_every, now);
+    !(spec_known || waits) || recover || delete && !protected || retry || working || resting
 }
 
 fn is_failure(state: ClusterState) -> bool {

@@ -143,3 +143,55 @@ fn recover_starts_what_was_powered_off() {
         ends_well(&mut life, id);
     }
 }
+
+/// The virtual machines run, but Kubernetes is not well: noticed by one question in a long while, told in Kubernetes'
+/// words, and over by itself.
+#[test]
+fn a_cluster_that_is_not_well_inside_is_noticed() {
+    let (mut life, guests) = capone_life::cloud();
+    let id = life.create(&alice(), "demo", &capone_life::spec("standalone", &[]));
+    life.until_state(id, "RUNNING", 3600);
+    let name = format!("oneks-{id}");
+    let pause = |paused: bool| {
+        let patch = format!("{{\"spec\":{{\"paused\":{paused}}}}}");
+        let resource = "clusters.v1beta1.cluster.x-k8s.io";
+        let words = [
+            "patch",
+            resource,
+            &name,
+            "--namespace=default",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        let output = guests.kubectl(&name, false, &words, b"");
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    };
+    let asked = |life: &Life| {
+        life.sandbox
+            .calls()
+            .calls
+            .iter()
+            .filter(|c| c.method == "one.vm.exec")
+            .count()
+    };
+    let before = asked(&life);
+    life.pass_time(4 * 1800);
+    let questions = asked(&life) - before;
+    assert!(
+        (3..=4).contains(&questions),
+        "{questions} questions in four intervals"
+    );
+    assert_eq!(life.state(id), "RUNNING");
+
+    pause(true);
+    life.until_state(id, "WARNING", 2 * 1800);
+    let error = life.status(id).control_plane.error.unwrap();
+    assert_eq!(error.reason, "NodeNotReady");
+    assert!(error.message.contains("paused"), "{}", error.message);
+    life.pass_time(1800);
+    assert_eq!(life.status(id).control_plane.error.unwrap().since, error.since);
+    pause(false);
+    life.until_state(id, "RUNNING", 900);
+    ends_well(&mut life, id);
+}

@@ -35,6 +35,21 @@ pub struct Observed {
     pub answers: Vec<(DriverAction, Result<Value, DriverError>)>,
     /// Actions of this pass that failed.
     pub failures: Vec<(Action, Failure)>,
+    /// What the administrator has set.
+    pub settings: Settings,
+}
+
+/// What the administrator has set, as far as the plan depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How often a cluster at rest is asked whether its nodes are ready, seconds; 0 for never.
+    pub probe_every: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { probe_every: 1800 }
+    }
 }
 
 /// Something that a plan needs to know before it can decide.

@@ -153,7 +153,10 @@ fn next(app: &mut App, cluster: &Cluster, args: &PlanArgs) -> Result<Next, Failu
         .or_else(|| status.accepted.clone());
     let serial = status.credential.as_ref().map(|c| c.serial);
     let now = app.now();
-    let mut observed = Observed::default();
+    let mut observed = Observed {
+        settings: perspective.service.config.settings(),
+        ..Observed::default()
+    };
     perspective.look(&mut observed, &Need::AllVms, id, spec.as_ref(), serial)?;
     let (mut calls, mut invented) = (Vec::new(), u32::MAX);
     let mut then = "the plan does not come to an end, which is a defect".to_owned();

@@ -7,7 +7,7 @@ use crate::observed::{Kind, Vm};
 use crate::plan::context::Context;
 use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut};
 use crate::plan::observe::observe;
-use crate::plan::router;
+use crate::plan::{rest, router};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Group, GroupVm, LastError, Status};
@@ -101,16 +101,27 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
     } else {
         trouble = router;
     }
-    if trouble.is_none() && (group.nodes_changed() || group.vms.is_empty() != group.settled.is_empty()) {
+    if trouble.is_none() && guest && rest::is_unwell(group) {
+        // From here on it is asked again until it is well.
+        group.settled.clear();
+    }
+    let changed = group.nodes_changed() || group.vms.is_empty() != group.settled.is_empty();
+    if trouble.is_none() && !changed && guest && !spec.paused {
+        trouble = rest::ask(context, status, spec, id);
+    } else if trouble.is_none() && changed {
         if guest {
             match ask_again(context, status, spec, id) {
                 Some(Progress::Settled) => {}
                 Some(_) => {
-                    let said =
-                        group_mut(status, id).and_then(|g| g.probe.as_ref()?.observation.message.clone());
-                    let text = said
-                        .unwrap_or_else(|| "Kubernetes has not said yet that the nodes are ready".to_owned());
-                    trouble = Some(("NodeNotReady", text, None));
+                    let group = group_mut(status, id);
+                    trouble = group.map(|group| {
+                        let said = group.probe.as_ref().and_then(|p| p.observation.message.clone());
+                        let text = said.unwrap_or_else(|| {
+                            "Kubernetes has not said yet that the nodes are ready".to_owned()
+                        });
+                        let node = group.vms.iter().find(|vm| vm.ready == Some(false));
+                        ("NodeNotReady", text, node.map(|vm| format!("VM {}", vm.id)))
+                    });
                 }
                 None => return,
             }

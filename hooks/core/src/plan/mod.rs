@@ -30,6 +30,7 @@ mod outcome;
 mod preflight;
 mod recover;
 mod repair;
+mod rest;
 mod router;
 mod seed;
 mod summary;
@@ -45,6 +46,7 @@ use context::Context;
 pub use converge::FINGERPRINT_ATTRIBUTE;
 pub use delete::{Teardown, teardown};
 pub use outcome::{Outcome, absorb};
+pub use rest::probe_is_due;
 
 /// What the document says.
 #[derive(Debug, Clone, PartialEq, Eq)]

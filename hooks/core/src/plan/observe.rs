@@ -14,11 +14,11 @@ use oneks_driver::{Action as DriverAction, Cluster, Group as DriverGroup, Kubeco
 const PROBE_PAUSE: (u64, u64) = (20, 60);
 
 /// Seconds after which a group is asked although its VMs don't look as if it were settled.
-const PROBE_ANYWAY: u64 = 600;
+pub(super) const PROBE_ANYWAY: u64 = 600;
 
 /// Seconds between two probes of a group at rest whose nodes have long not been ready. The sweep is their clock: a
 /// command that slept so long would keep others waiting.
-const RESTING_PAUSE: u64 = 300;
+pub(super) const RESTING_PAUSE: u64 = 300;
 
 /// Sees to it that the kubeconfig is stored. True if it is.
 pub(super) fn kubeconfig(

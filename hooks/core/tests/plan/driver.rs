@@ -275,7 +275,9 @@ fn observe_guest(group: &Group, stdout: &str) -> Result<Value, DriverError> {
     let fit = |n: &&Node| n.ready && n.version.as_deref() == Some(group.version.as_str());
     let complete = nodes.len() == group.replicas as usize && nodes.iter().filter(fit).count() == nodes.len();
     let ready = nodes.iter().filter(|n| n.ready).count();
+    let sick = nodes.iter().find(|n| !n.ready);
     answer(&Observation {
+        message: sick.map(|n| format!("the node of {} is not ready: kubelet stopped", n.name)),
         settled: wanted && version && complete,
         replicas: u32::try_from(nodes.len()).unwrap(),
         ready: u32::try_from(ready).unwrap(),

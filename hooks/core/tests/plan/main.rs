@@ -8,6 +8,7 @@ mod failures;
 mod lives;
 mod pass;
 mod recover;
+mod rest;
 mod router;
 mod table;
 mod total;

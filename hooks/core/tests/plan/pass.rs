@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oneks_core::observed::{Need, Observed};
+use oneks_core::observed::{Need, Observed, Settings};
 use oneks_core::plan::{Desired, absorb, plan};
 use oneks_core::profile::Catalog;
 use oneks_core::state::ClusterState;
@@ -99,6 +99,9 @@ impl World {
         Observed {
             vms: live.chain(gone).collect(),
             looked_for: ids,
+            settings: Settings {
+                probe_every: self.probe_every,
+            },
             ..Observed::default()
         }
     }

@@ -96,6 +96,10 @@ pub struct World {
     pub looks: usize,
     /// VMs whose events the next pass hears of.
     pub hints: BTreeSet<u32>,
+    /// How often a cluster at rest is asked; never, unless a test says so.
+    pub probe_every: u64,
+    /// Nodes whose kubelet has stopped, by VM id.
+    pub sick: BTreeSet<u32>,
     /// Addresses that somebody else has.
     pub taken: BTreeSet<String>,
 }
@@ -127,6 +131,8 @@ impl World {
             writes: 0,
             looks: 0,
             hints: BTreeSet::new(),
+            probe_every: 0,
+            sick: BTreeSet::new(),
             taken: BTreeSet::new(),
         }
     }
@@ -539,7 +545,9 @@ impl World {
             .map(|m| Node {
                 name: m.vm.name.clone(),
                 vm: Some(m.vm.id),
-                ready: m.vm.condition == VmCondition::Running && self.now >= m.since + 15,
+                ready: m.vm.condition == VmCondition::Running
+                    && self.now >= m.since + 15
+                    && !self.sick.contains(&m.vm.id),
                 version: Some(m.version.clone()),
             })
             .collect();
