@@ -1,22 +1,19 @@
 //! A cluster whose document is gone: that is an order to clean up.
 //!
-//! Whose objects they are is known from the document that the delete event carried, or from the objects themselves.
-//! Every removal is made as the owner of what is removed, so a forged tag costs its forger's objects only.
+//! Whose objects they are is known from the document that the delete event carried, or from what an earlier pass noted
+//! while the document was there. Everything is done as that user. Objects of other users that carry the cluster's tag and
+//! name, such as those made from a template that was shared, are not touched; `oneks audit` lists them.
 
-use std::collections::BTreeMap;
-
-use oneks_core::names::Names;
 use oneks_core::observed::Observed;
 use oneks_core::plan::{Outcome, Teardown, absorb, teardown};
 use oneks_core::status::Status;
 use oneks_driver::Owner;
-use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
 use opennebula::error::Error;
-use opennebula::objects::Vm;
 
 use crate::execute::Executor;
 use crate::gate::Hints;
 use crate::observe::Observer;
+use crate::owners::Note;
 use crate::pass::{PassError, tell};
 use crate::service::Service;
 
@@ -32,71 +29,30 @@ pub fn clean(service: &Service, id: u32, hints: &Hints, now: u64) -> Result<(), 
         what: format!("cluster {id}: clean up"),
         source,
     };
-    let owners = owners(service, id, hints).map_err(fail)?;
-    for (owner, serial) in owners {
-        let left = remove(service, id, &owner, serial, now).map_err(fail)?;
-        if let Some(step) = left {
-            log::info!("cluster {id}: its document is gone; {step}");
-        }
+    if let Some(note) = note(id, hints) {
+        service.owners.note(id, &note);
+    }
+    let Some(Note { owner, serial }) = service.owners.of(id) else {
+        log::debug!("cluster {id}: its document is gone, and whose it was is not known");
+        return Ok(());
+    };
+    match remove(service, id, &owner, serial, now).map_err(fail)? {
+        Some(step) => log::info!("cluster {id}: its document is gone; {step}"),
+        None => service.owners.forget(id),
     }
     Ok(())
 }
 
-/// Who may own what is left, with the number of the credential.
-fn owners(service: &Service, id: u32, hints: &Hints) -> Result<Vec<(Owner, u32)>, Error> {
-    let mut found: BTreeMap<u32, (Owner, u32)> = BTreeMap::new();
-    if let Some(deleted) = &hints.deleted {
-        let status = Status::parse(deleted.status.as_deref(), id).ok();
-        let serial = status.and_then(|s| s.credential).map_or(1, |c| c.serial);
-        let owner = Owner {
-            uid: deleted.uid,
-            name: deleted.uname.clone(),
-        };
-        found.insert(owner.uid, (owner, serial));
-        return Ok(found.into_values().collect());
-    }
-    let admin = &service.admin;
-    let vms = if hints.vms.is_empty() {
-        admin.vmpool_infoextended(PoolFilter::All, PoolRange::default(), VmStateFilter::NotDone)?
-    } else {
-        let ids: Vec<u32> = hints.vms.iter().copied().collect();
-        admin.vmpool_infoset(&ids, true)?
+/// Whose cluster it was, as the delete event says.
+fn note(id: u32, hints: &Hints) -> Option<Note> {
+    let deleted = hints.deleted.as_ref()?;
+    let status = Status::parse(deleted.status.as_deref(), id).ok();
+    let serial = status.and_then(|s| s.credential).map_or(1, |c| c.serial);
+    let owner = Owner {
+        uid: deleted.uid,
+        name: deleted.uname.clone(),
     };
-    let names = Names::new(id);
-    let ours = |vm: &&Vm| vm.oneks_tag().is_some_and(|t| t.cluster_id == id) && names.owns(&vm.name);
-    for vm in vms.items.iter().filter(ours) {
-        found.entry(vm.uid).or_insert_with(|| {
-            (
-                Owner {
-                    uid: vm.uid,
-                    name: vm.uname.clone(),
-                },
-                1,
-            )
-        });
-    }
-    if hints.vms.is_empty() {
-        let range = PoolRange::default();
-        for template in admin.templatepool_info(PoolFilter::All, range)?.items {
-            if names.owns(&template.name) && template.oneks_tag().is_some_and(|t| t.cluster_id == id) {
-                let owner = Owner {
-                    uid: template.uid,
-                    name: template.uname.clone(),
-                };
-                found.entry(template.uid).or_insert((owner, 1));
-            }
-        }
-        for router in admin.vrouterpool_info(PoolFilter::All, range)?.items {
-            if router.name == names.router() || router.name == names.load_balancer() {
-                let owner = Owner {
-                    uid: router.uid,
-                    name: router.uname.clone(),
-                };
-                found.entry(router.uid).or_insert((owner, 1));
-            }
-        }
-    }
-    Ok(found.into_values().collect())
+    Some(Note { owner, serial })
 }
 
 /// Removes what one owner has. Returns what is still waited for.
@@ -146,12 +102,4 @@ fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> R
         }
     }
     Ok(Some("too many rounds; the next sweep goes on".to_owned()))
-}
-
-/// Is nothing left that carries the cluster's name and tag?
-///
-/// # Errors
-/// OpenNebula can't be reached or read.
-pub fn nothing_left(service: &Service, id: u32) -> Result<bool, Error> {
-    owners(service, id, &Hints::none()).map(|owners| owners.is_empty())
 }

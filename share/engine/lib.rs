@@ -20,6 +20,7 @@ pub mod hook;
 pub mod layout;
 pub mod logging;
 pub mod observe;
+pub mod owners;
 pub mod pass;
 pub mod registration;
 pub mod service;

@@ -17,6 +17,7 @@ use crate::fence::{Fence, Standing};
 use crate::gate::Hints;
 use crate::gone;
 use crate::observe::Observer;
+use crate::owners::Note;
 use crate::service::Service;
 
 /// Most rounds of looking and acting in one pass. A life needs a dozen at the most; more would be a circle.
@@ -98,6 +99,14 @@ pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -
             status
         }
     };
+    let note = Note {
+        owner: Owner {
+            uid: document.uid,
+            name: document.uname.clone(),
+        },
+        serial: previous.credential.as_ref().map_or(1, |c| c.serial),
+    };
+    service.owners.note(id, &note);
     let work = Work {
         service,
         document: &document,

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::drivers::{Drivers, Executables};
 use crate::gate::Gate;
 use crate::layout::Layout;
+use crate::owners::Owners;
 use crate::zone::Zone;
 
 /// Everything that acts on clusters, made once per process.
@@ -28,6 +29,8 @@ pub struct Service {
     pub config: Config,
     /// Locks and marks.
     pub gate: Gate,
+    /// Whose clusters there are.
+    pub owners: Owners,
     /// Who answers a driver's questions.
     pub drivers: Box<dyn Drivers>,
     /// Folders of the profiles, the first that has a family decides.
@@ -87,6 +90,7 @@ impl Service {
         Ok(Self {
             config,
             gate: Gate::new(&layout.locks),
+            owners: Owners::new(&layout.locks),
             drivers,
             profiles: layout.profiles.clone(),
             admin: Client::new(transport, admin),

@@ -287,7 +287,7 @@ fn survive<T>(process: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Registers the hooks as `oneks setup` does.
-fn register(sandbox: &Sandbox, folder: &Path) {
+pub fn register(sandbox: &Sandbox, folder: &Path) {
     for definition in registration::table().unwrap() {
         let text = definition.full_template(folder).to_text().unwrap();
         sandbox

@@ -1,0 +1,113 @@
+//! Whose clusters there are, remembered beyond the document.
+//!
+//! A document that was deleted by hand is an order to clean up. Its event carries the document and with it the owner, but
+//! events get lost. What the objects themselves say proves nothing: tags and names are copied with a template that is
+//! shared. So every pass notes the owner that OpenNebula reports, beside the gate's locks, and nobody else's objects are
+//! ever touched.
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use oneks_driver::Owner;
+use serde::{Deserialize, Serialize};
+
+/// The notes, one file per cluster, in the folder of the locks. Only who holds the gate of a cluster may change its note.
+#[derive(Debug, Clone)]
+pub struct Owners {
+    dir: PathBuf,
+}
+
+/// What is noted about a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Who owns its document, or did.
+    pub owner: Owner,
+    /// Number of its credential.
+    pub serial: u32,
+}
+
+impl Owners {
+    /// The notes in this folder.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// What is noted about a cluster. Nothing if it was never looked at here, or the note can't be read.
+    pub fn of(&self, cluster: u32) -> Option<Note> {
+        let bytes = std::fs::read(self.path(cluster)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Notes whose cluster it is. A note that can't be written costs no more than the cleaning after a lost event.
+    pub fn note(&self, cluster: u32, note: &Note) {
+        if self.of(cluster).as_ref() == Some(note) {
+            return;
+        }
+        let path = self.path(cluster);
+        let fresh = path.with_extension("owner.new");
+        let text = serde_json::to_vec(note).unwrap_or_default();
+        // In one step: a process that is killed here leaves the old note or the new one.
+        let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, &path));
+        if let Err(e) = written {
+            log::warn!("{} can't be written: {e}", path.display());
+        }
+    }
+
+    /// Drops the note: nothing of the cluster is left.
+    pub fn forget(&self, cluster: u32) {
+        let path = self.path(cluster);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                log::warn!("{} can't be removed: {e}", path.display());
+            }
+            _ => {}
+        }
+    }
+
+    fn path(&self, cluster: u32) -> PathBuf {
+        self.dir.join(format!("{cluster}.owner"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(uid: u32, serial: u32) -> Note {
+        Note {
+            owner: Owner {
+                uid,
+                name: "alice".to_owned(),
+            },
+            serial,
+        }
+    }
+
+    #[test]
+    fn notes_are_kept_replaced_and_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::new(folder.path());
+        assert_eq!(owners.of(7), None);
+        owners.note(7, &note(2, 1));
+        owners.note(7, &note(2, 2));
+        assert_eq!(owners.of(7), Some(note(2, 2)));
+        assert_eq!(owners.of(70), None);
+        let files = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 1);
+        owners.forget(7);
+        owners.forget(7);
+        assert_eq!(owners.of(7), None);
+    }
+
+    #[test]
+    fn a_broken_note_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::new(folder.path());
+        std::fs::write(folder.path().join("7.owner"), "{").unwrap();
+        assert_eq!(owners.of(7), None);
+        owners.note(7, &note(2, 1));
+        assert_eq!(owners.of(7), Some(note(2, 1)));
+        // No folder, no note, no panic.
+        Owners::new(folder.path().join("none")).note(7, &note(2, 1));
+    }
+}

@@ -1,0 +1,20 @@
+//! Everything that may go wrong, one after another: kills at every step, streams of events that lose and mix them,
+//! a STATUS that is lost or old, and users who mean harm. The end is as SPEC says, with nothing left and nobody else
+//! touched.
+//!
+//! A part runs in the ordinary tests; `ONEKS_TESTS=all` asks for all of it, see `tests/README.md`.
+
+mod crash;
+mod end;
+mod operation;
+mod process;
+mod report;
+mod stage;
+
+/// Runs the one case that `ONEKS_CASE` names, as the report of a failure says it.
+#[test]
+fn replay() {
+    if let Some(words) = report::wanted_case() {
+        assert!(crash::replay(&words), "{words:?} is no case");
+    }
+}
