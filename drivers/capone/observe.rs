@@ -22,6 +22,7 @@ pub fn observe(group: &Group, output: Option<&Output>) -> Result<Observation, Dr
     let causes = causes(group, &report, &wanted_version);
     Ok(Observation {
         settled: causes.is_empty(),
+        unmanaged: group.role == Role::ControlPlane && report.cluster.is_none() && report.group.is_none(),
         replicas: count(report.machines.len()),
         ready: count(live.iter().filter(|m| m.ready).count()),
         updated: count(live.iter().filter(|m| runs(m, &wanted_version)).count()),

@@ -89,6 +89,7 @@ fn observe(group: &Group) -> Observation {
     let versions = nodes.iter().filter_map(|node| node.version.clone());
     Observation {
         settled,
+        unmanaged: false,
         replicas,
         ready,
         updated,

@@ -195,3 +195,37 @@ fn a_cluster_that_is_not_well_inside_is_noticed() {
     life.until_state(id, "RUNNING", 900);
     ends_well(&mut life, id);
 }
+
+/// The seed is ended by hand while the first node runs and before the cluster was handed over to it; the status is lost as
+/// well. RECOVER builds it again.
+#[test]
+fn a_bootstrap_that_broke_off_is_built_again_by_recover() {
+    let (mut life, _) = capone_life::cloud();
+    let id = life.create(
+        &alice(),
+        "demo",
+        &capone_life::spec("standalone", &[("workers", 1)]),
+    );
+    let node = |life: &Life| {
+        let name = format!("oneks-{id}-");
+        let others = ["seed", "cp"].map(|kind| format!("{name}{kind}"));
+        life.sandbox.live_vms().iter().any(|vm| {
+            let is_node = vm.meta.name.starts_with(&name) && !others.contains(&vm.meta.name);
+            is_node && vm.lcm_state == oneks_sandbox::LcmState::Running
+        })
+    };
+    life.until("the first node runs", 3600, node);
+    let seed = life.status(id).control_plane.seed.unwrap().vm.unwrap();
+    assert_ne!(life.state(id), "RUNNING");
+    call(&life, "one.vm.action", &["terminate-hard".into(), seed.into()]);
+    life.set(&alice(), id, "STATUS", "");
+    life.until_state(id, "PROVISIONING_FAILURE", 3 * 3600);
+    let error = life.status(id).control_plane.error.unwrap();
+    assert_eq!(error.reason, "NotHandedOver", "{}", life.report());
+    life.set(&alice(), id, "RECOVER", "1");
+    life.until_state(id, "RUNNING", 3600);
+    let status = life.status(id);
+    let sizes: Vec<usize> = status.groups().map(|g| g.vms.len()).collect();
+    assert_eq!(sizes, [1, 1], "{}", life.report());
+    ends_well(&mut life, id);
+}

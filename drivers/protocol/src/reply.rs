@@ -229,6 +229,10 @@ pub struct Observation {
     /// Lowest version among the nodes, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Kubernetes runs, but nothing in it manages the cluster: what built it ended before it had handed over. Of a
+    /// control plane only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unmanaged: bool,
     /// The nodes, if known.
     pub nodes: Vec<Node>,
     /// What is going on, for people.

@@ -11,14 +11,14 @@
 use oneks_driver::{Action as DriverAction, Bootstrap, Nodes, Router as RouterPlan, VmCondition, secret};
 
 use crate::action::Action;
-use crate::observed::Kind;
+use crate::observed::{Kind, Vm};
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{
     self, Progress, begin, check_deadline, driver_cluster, driver_group, fail, refuse, time_limit, wait,
 };
 use crate::plan::delete;
 use crate::plan::node_group::{next_work, retarget, settle};
-use crate::plan::observe::fetch_kubeconfig;
+use crate::plan::observe::{fetch_kubeconfig, probe_subject};
 use crate::plan::router::{found_router, keep, router};
 use crate::plan::seed::{finish_seed, seed, seed_state};
 use crate::spec::Spec;
@@ -78,9 +78,44 @@ fn work(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
     let id = status.control_plane.id;
     match converge::step(context, status, spec, id) {
         Progress::Settled => settle(&mut status.control_plane),
+        Progress::Carried if !handed_over(context, status) => {}
         Progress::Carried => ascertain(context, status),
         Progress::Working => {}
     }
+}
+
+/// Has the control plane what it needs to manage itself? If Kubernetes says that it hasn't, the seed ended too early, and
+/// the bootstrap has failed. Where there are workers it was complete once, whatever Kubernetes says now, and nothing of it
+/// may be torn down.
+fn handed_over(context: &mut Context<'_>, status: &mut Status) -> bool {
+    let group = &status.control_plane;
+    let probe = group.probe.as_ref();
+    let lacks = probe.is_some_and(|p| p.observation.unmanaged && p.of == probe_subject(group));
+    if !lacks || group.state != GroupState::Provisioning || status.provisioned {
+        return true;
+    }
+    if !context.all_vms() {
+        return false;
+    }
+    if context.vms().into_iter().any(is_worker) || status.node_groups.iter().any(|g| g.begun) {
+        return true;
+    }
+    let (id, seed) = (group.id, group.seed.as_ref().and_then(|s| s.vm));
+    status.control_plane.state = GroupState::Bootstrapping;
+    let error = LastError {
+        reason: "NotHandedOver".to_owned(),
+        message: "the control plane runs, but nothing in it manages it: the seed VM ended before it had handed over; \
+                  RECOVER removes it and builds it again"
+            .to_owned(),
+        object: seed.map(|id| format!("VM {id}")),
+        since: context.now,
+    };
+    fail(context, status, id, error);
+    false
+}
+
+fn is_worker(vm: &Vm) -> bool {
+    vm.tag.as_ref().is_some_and(|t| t.kind == Kind::Node)
 }
 
 /// A control plane that was found running, and is not what SPEC wants, is resized and upgraded, in this order: nobody

@@ -277,6 +277,7 @@ fn observe_guest(group: &Group, stdout: &str) -> Result<Value, DriverError> {
     let ready = nodes.iter().filter(|n| n.ready).count();
     let sick = nodes.iter().find(|n| !n.ready);
     answer(&Observation {
+        unmanaged: group.role == Role::ControlPlane && seen.get("replicas").is_none(),
         message: sick.map(|n| format!("the node of {} is not ready: kubelet stopped", n.name)),
         settled: wanted && version && complete,
         replicas: u32::try_from(nodes.len()).unwrap(),

@@ -86,6 +86,81 @@ fn a_seed_that_somebody_ends_is_a_failure() {
     }
 }
 
+/// What came of the seed's work: the nodes run, but nobody manages them. With its last words gone, and the status too,
+/// only Kubernetes can tell.
+#[test]
+fn a_seed_that_ends_before_it_hands_over_is_torn_down_and_rebuilt_by_recover() {
+    for kind in [Kind::Guest, Kind::Routed] {
+        for (count, nodes) in [(1, 1), (3, 1), (3, 3)] {
+            for (forgotten, erased) in [(false, false), (true, false), (false, true), (true, true)] {
+                let name = format!("{kind:?} {nodes} of {count}, {forgotten} {erased}");
+                let mut world = World::new(kind, &spec(V33, count, &[("a", 1)]));
+                world.seed = SeedMood::Keeps;
+                let run = |w: &World| {
+                    w.alive(VmKind::ControlPlane)
+                        .iter()
+                        .filter(|id| w.machines[id].vm.steady)
+                        .count()
+                };
+                while run(&world) < nodes {
+                    world.pass(None);
+                    world.tick(5);
+                }
+                let seed = world.alive(VmKind::Seed)[0];
+                if erased {
+                    world.doc().status = None;
+                }
+                world.end(seed);
+                world.tick(25);
+                if forgotten {
+                    world.gone.clear();
+                }
+                world.until(S::ProvisioningFailure);
+                let error = world.status().control_plane.error.unwrap();
+                assert!(
+                    ["SeedGone", "NotHandedOver"].contains(&error.reason.as_str()),
+                    "{name}: {error:?}"
+                );
+                if erased {
+                    assert_eq!(error.reason, "NotHandedOver", "{name}");
+                }
+                assert!(
+                    world.alive(VmKind::ControlPlane).len() >= nodes,
+                    "nothing is torn down unasked"
+                );
+                stays(&mut world, S::ProvisioningFailure);
+                world.seed = SeedMood::Works;
+                recover(&mut world);
+                world.until(S::Running);
+                world.run_for(300);
+                assert_eq!(world.nodes(24000).len(), count as usize, "{name}");
+                assert_eq!((world.nodes(24001).len(), world.routers.len()), (1, 1), "{name}");
+                bury(&mut world);
+            }
+        }
+    }
+}
+
+/// Workers prove that the cluster was complete once. Whatever Kubernetes says of it later, nothing is torn down.
+#[test]
+fn a_cluster_with_workers_is_never_torn_down() {
+    let mut world = World::new(Kind::Routed, &spec(V33, 1, &[("a", 1)]));
+    world.until(S::Running);
+    world.forget();
+    world.doc().status = None;
+    let machines: Vec<u32> = world.machines.keys().copied().collect();
+    for _ in 0..3 {
+        let failed = |w: &World| w.status().control_plane.state.failed_action();
+        while failed(&world).is_none() {
+            world.run_for(300);
+        }
+        assert_ne!(failed(&world), Some(GroupState::Bootstrapping));
+        recover(&mut world);
+    }
+    assert!(world.machines.keys().copied().eq(machines));
+    bury(&mut world);
+}
+
 #[test]
 fn a_failed_bootstrap_leaves_no_router_behind() {
     let mut world = World::new(Kind::Guest, &spec(V33, 3, &[]));

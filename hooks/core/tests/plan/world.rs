@@ -25,6 +25,8 @@ pub enum SeedMood {
     Fails,
     Silent,
     Hangs,
+    /// It makes the control plane, and never hands it over.
+    Keeps,
 }
 
 /// What happens to guest commands.
@@ -86,6 +88,8 @@ pub struct World {
     pub credentials: BTreeSet<u32>,
     objects: BTreeMap<String, Object>,
     manifest: Option<Value>,
+    /// Do the nodes themselves hold the cluster's objects?
+    owned: bool,
     pub seed: SeedMood,
     pub commands: CommandMood,
     pub frozen: bool,
@@ -122,6 +126,7 @@ impl World {
             credentials: BTreeSet::new(),
             objects: BTreeMap::new(),
             manifest: None,
+            owned: false,
             seed: SeedMood::Works,
             commands: CommandMood::Works,
             frozen: false,
@@ -225,6 +230,11 @@ impl World {
     /// Changes a group's size as somebody with kubectl would.
     pub fn shrink(&mut self, name: &str, replicas: u32) {
         self.objects.get_mut(name).unwrap().replicas = replicas;
+    }
+
+    /// Takes Cluster API's objects out of the cluster; its nodes stay.
+    pub fn forget(&mut self) {
+        self.objects.clear();
     }
 
     /// Ends a VM as its owner or a health check would.
@@ -537,7 +547,7 @@ impl World {
     }
 
     fn probe(&self, name: &str) -> String {
-        let Some(object) = self.objects.get(name) else {
+        let Some(object) = self.objects.get(name).filter(|_| self.owned) else {
             return "{}".to_owned();
         };
         let nodes: Vec<Node> = self
@@ -571,6 +581,10 @@ impl World {
             SeedMood::Silent => return,
             SeedMood::Fails => "FAILED",
             SeedMood::Hangs => "BOOTSTRAPPING",
+            SeedMood::Keeps => {
+                self.sow_control_plane();
+                "PIVOTING"
+            }
             SeedMood::Works => self.sow_control_plane(),
         };
         let reports = &mut self.machines.get_mut(&seed).unwrap().vm.reports;
@@ -603,7 +617,8 @@ impl World {
         });
         let (id, wanted) = (object.id, object.replicas as usize);
         let running = self.members(id).filter(|m| m.vm.steady).count();
-        if running == wanted {
+        if running == wanted && self.seed == SeedMood::Works {
+            self.owned = true;
             "READY"
         } else {
             "BOOTSTRAPPING"
@@ -615,8 +630,9 @@ impl World {
         let brains = [observed::Kind::Seed, observed::Kind::ControlPlane]
             .map(|k| self.alive(k))
             .concat();
-        if brains.is_empty() {
+        if brains.is_empty() || !self.owned && self.alive(observed::Kind::Seed).is_empty() {
             self.objects.clear();
+            self.owned = false;
         }
         if !brains.iter().any(|id| self.machines[id].vm.steady) {
             return;

@@ -9,13 +9,26 @@ get() {
 }
 tab='{"\t"}'
 end='{"\n"}'
-cluster=$(get clusters.v1beta1.cluster.x-k8s.io 'oneks-24' --namespace=default --ignore-not-found \
-  -o jsonpath="{.status.phase}$tab{.spec.paused}$tab{.metadata.deletionTimestamp}")
-group=$(get 'rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io' 'oneks-24' --namespace=default --ignore-not-found \
+ask_cluster() {
+  get clusters.v1beta1.cluster.x-k8s.io 'oneks-24' --namespace=default --ignore-not-found \
+    -o jsonpath="{.status.phase}$tab{.spec.paused}$tab{.metadata.deletionTimestamp}"
+}
+# A cluster that was never handed over has no Cluster API; that is an answer, too.
+managed=yes
+if ! cluster=$(ask_cluster); then
+  case $(ask_cluster 2>&1) in
+    *"doesn't have a resource type"*) managed=no ;;
+    *) exit 1 ;;
+  esac
+fi
+ask() {
+  [ "$managed" = no ] || get "$@"
+}
+group=$(ask 'rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io' 'oneks-24' --namespace=default --ignore-not-found \
   -o jsonpath="{.metadata.generation}$tab{.status.observedGeneration}$tab{.spec.replicas}$tab{.status.replicas}$tab{.status.updatedReplicas}$tab{.status.readyReplicas}$tab{.status.unavailableReplicas}$tab{.spec.version}$tab{.status.phase}$tab{.metadata.deletionTimestamp}$tab{.status.failureMessage}")
-conditions=$(get 'rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io' 'oneks-24' --namespace=default --ignore-not-found \
+conditions=$(ask 'rke2controlplanes.v1beta1.controlplane.cluster.x-k8s.io' 'oneks-24' --namespace=default --ignore-not-found \
   -o jsonpath="{range .status.conditions[*]}{.type}$tab{.status}$tab{.reason}$tab{.message}$end{end}")
-machines=$(get machines.v1beta1.cluster.x-k8s.io --namespace=default --selector='cluster.x-k8s.io/cluster-name=oneks-24,cluster.x-k8s.io/control-plane' \
+machines=$(ask machines.v1beta1.cluster.x-k8s.io --namespace=default --selector='cluster.x-k8s.io/cluster-name=oneks-24,cluster.x-k8s.io/control-plane' \
   -o jsonpath="{range .items[*]}{.metadata.name}$tab{.status.phase}$tab{.spec.version}$tab{.spec.providerID}$tab{.status.nodeRef.name}$tab{.metadata.deletionTimestamp}$tab{.status.conditions[?(@.type==\"Ready\")].status}$tab{.status.conditions[?(@.type==\"Ready\")].reason}$tab{.status.conditions[?(@.type==\"Ready\")].message}$end{end}")
 nodes=$(get nodes \
   -o jsonpath="{range .items[*]}{.metadata.name}$tab{.status.nodeInfo.kubeletVersion}$tab{.spec.providerID}$tab{.status.conditions[?(@.type==\"Ready\")].status}$end{end}")
