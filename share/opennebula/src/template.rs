@@ -20,6 +20,7 @@ mod lex;
 mod read;
 mod write;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use read::ParseError;
@@ -146,13 +147,9 @@ impl Template {
 
     /// Each name once, in the order of first use.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let attributes = &self.attributes;
-        attributes.iter().enumerate().filter_map(|(index, attribute)| {
-            let known = attributes[..index]
-                .iter()
-                .any(|earlier| earlier.name == attribute.name);
-            (!known).then_some(attribute.name.as_str())
-        })
+        let mut known = BTreeSet::new();
+        let names = self.attributes.iter().map(|attribute| attribute.name.as_str());
+        names.filter(move |name| known.insert(*name))
     }
 
     /// Whether there is an attribute of that name.

@@ -22,7 +22,13 @@ pub(super) enum Token<'a> {
 }
 
 pub(super) struct Lexer<'a> {
-    rest: &'a str,
+    text: &'a str,
+    /// Where the rest begins.
+    at: usize,
+    /// Where its first line ends; the end of the text, if it is the last one.
+    line_end: usize,
+    /// Where its first `]]>` is; the end of the text, if there is none.
+    cdata_end: usize,
     line: usize,
     in_value: bool,
 }
@@ -31,8 +37,12 @@ impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         // oned reads a C string.
         let end = text.find('\0').unwrap_or(text.len());
+        let text = &text[..end];
         Self {
-            rest: &text[..end],
+            text,
+            at: 0,
+            line_end: find(text, 0, "\n"),
+            cdata_end: find(text, 0, "]]>"),
             line: 1,
             in_value: false,
         }
@@ -44,10 +54,17 @@ impl<'a> Lexer<'a> {
     }
 
     pub(super) fn next(&mut self) -> Option<Token<'a>> {
-        while !self.rest.is_empty() {
+        while self.at < self.text.len() {
+            // Looked for once each, however many tokens a line has.
+            if self.line_end < self.at {
+                self.line_end = find(self.text, self.at, "\n");
+            }
+            if self.cdata_end < self.at {
+                self.cdata_end = find(self.text, self.at, "]]>");
+            }
             let (length, token) = if self.in_value { self.value() } else { self.name() };
-            let matched = &self.rest[..length];
-            self.rest = &self.rest[length..];
+            let matched = &self.text[self.at..self.at + length];
+            self.at += length;
             self.line += matched.matches('\n').count();
             match token {
                 Some(Token::Equal) => self.in_value = true,
@@ -63,7 +80,7 @@ impl<'a> Lexer<'a> {
 
     /// Outside values: length of the match and its token, if it makes one.
     fn name(&self) -> (usize, Option<Token<'a>>) {
-        let text = self.rest;
+        let text = &self.text[self.at..];
         let blanks = run(text, is_blank);
         let blanks_and_lines = run(text, is_blank_or_line);
         let mut best = (0, None);
@@ -72,10 +89,9 @@ impl<'a> Lexer<'a> {
                 best = (length, token);
             }
         };
-        if text[blanks..].starts_with('#')
-            && let Some(end) = text.find('\n').filter(|end| *end >= blanks)
-        {
-            offer(end + 1, None);
+        let line = self.line_end - self.at;
+        if text[blanks..].starts_with('#') && line < text.len() {
+            offer(line + 1, None);
         }
         offer(blanks_and_lines, None);
         let name = run(text, |c| c.is_ascii_alphanumeric() || c == '_');
@@ -102,7 +118,7 @@ impl<'a> Lexer<'a> {
 
     /// Behind `=`.
     fn value(&self) -> (usize, Option<Token<'a>>) {
-        let text = self.rest;
+        let text = &self.text[self.at..];
         let mut best = (0, None);
         let mut offer = |length: usize, token: Token<'a>| {
             if length > best.0 {
@@ -114,9 +130,8 @@ impl<'a> Lexer<'a> {
             let end = blanks + 1;
             offer(end + run(&text[end..], is_blank_or_line), Token::OpenBracket);
         }
-        let line = text.find('\n').unwrap_or(text.len());
-        if text[..line].contains("]]>") {
-            offer(line, Token::Cdata);
+        if self.cdata_end < self.line_end {
+            offer(self.line_end - self.at, Token::Cdata);
         }
         if let Some(end) = quoted(text) {
             offer(end, Token::Text(&text[1..end - 1]));
@@ -131,6 +146,11 @@ impl<'a> Lexer<'a> {
             best
         }
     }
+}
+
+/// Where `what` is, from `at` on; the end of the text, if it is nowhere.
+fn find(text: &str, at: usize, what: &str) -> usize {
+    text[at..].find(what).map_or(text.len(), |found| at + found)
 }
 
 /// Length of the quoted string at the beginning. A `\"` may be read as a quote inside or as a backslash and the end;

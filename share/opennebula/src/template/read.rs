@@ -4,6 +4,7 @@ use super::lex::{Lexer, Token};
 use super::{Attribute, AttributeValue, Template};
 use crate::xml::{self, Parser, XmlError};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// The text is no template. Never holds any of the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +98,7 @@ impl Template {
 /// The pairs up to the closing bracket. Of a repeated key the first counts.
 fn pairs(lexer: &mut Lexer<'_>) -> Result<Vec<(String, String)>, ParseError> {
     let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut known = BTreeSet::new();
     let mut token = lexer.next();
     if token == Some(Token::CloseBracket) {
         return Ok(pairs);
@@ -112,7 +114,7 @@ fn pairs(lexer: &mut Lexer<'_>) -> Result<Vec<(String, String)>, ParseError> {
             return Err(syntax(lexer, "expected a value in a vector"));
         };
         let key = key.to_ascii_uppercase();
-        if !pairs.iter().any(|(known, _)| *known == key) {
+        if known.insert(key.clone()) {
             pairs.push((key, plain_value(text)));
         }
         match lexer.next() {
@@ -137,8 +139,6 @@ fn element_value(parser: &mut Parser<'_>) -> Result<Option<AttributeValue>, XmlE
             xml::Token::Open(name) => {
                 let pairs = pairs.get_or_insert_default();
                 if let Some(text) = first_text(parser)? {
-                    // Of a repeated key the last counts here.
-                    pairs.retain(|(key, _)| *key != *name);
                     pairs.push((name.to_owned(), trim(&text).to_owned()));
                 }
                 (Node::Other, None)
@@ -155,10 +155,23 @@ fn element_value(parser: &mut Parser<'_>) -> Result<Option<AttributeValue>, XmlE
         }
     }
     Ok(match pairs {
-        Some(pairs) => Some(AttributeValue::Vector(pairs)),
+        Some(pairs) => Some(AttributeValue::Vector(last_of_each(pairs))),
         None if nodes == 1 && last != Node::Other => Some(AttributeValue::Text(trim(&text).to_owned())),
         None => None,
     })
+}
+
+/// Of a repeated key the last counts in XML. Whoever writes a vector decides how many keys there are.
+fn last_of_each(mut pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut later = BTreeSet::new();
+    let keep: Vec<bool> = pairs
+        .iter()
+        .rev()
+        .map(|(key, _)| later.insert(key.clone()))
+        .collect();
+    let mut keep = keep.into_iter().rev();
+    pairs.retain(|_| keep.next().unwrap_or(true));
+    pairs
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -321,6 +334,20 @@ mod tests {
         for xml in ["<T>", "<T><A></T>", "<T/><T/>", "<T>&x;</T>"] {
             assert!(matches!(Template::parse(xml), Err(ParseError::Xml(_))), "{xml}");
         }
+    }
+
+    #[test]
+    fn a_vector_of_very_many_keys_is_read_all_the_same() {
+        let keys = 100_000;
+        let xml: String = (0..keys).map(|i| format!("<K{i}>1</K{i}><K>{i}</K>")).collect();
+        let template = Template::parse_xml(&format!("<T><V>{xml}</V></T>")).unwrap();
+        let pairs = template.get_vector("V").unwrap();
+        assert_eq!(pairs.len(), keys + 1);
+        assert_eq!(pairs[keys].1, (keys - 1).to_string());
+        let text: String = (0..keys).map(|i| format!("K{i}=1,K={i},")).collect();
+        let template = Template::parse_text(&format!("V=[{text}L=1]")).unwrap();
+        assert_eq!(template.get_vector("V").unwrap().len(), keys + 2);
+        assert!(template.to_text().is_ok() && template.to_xml("T").is_ok());
     }
 
     proptest! {

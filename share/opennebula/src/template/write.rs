@@ -1,5 +1,7 @@
 //! Template to text, in either syntax, or a refusal: nothing is written that oned would read back otherwise.
 
+use std::collections::BTreeSet;
+
 use super::{AttributeValue, Template};
 use crate::xml::is_xml_char;
 
@@ -123,8 +125,9 @@ impl Template {
 }
 
 fn check_pairs(name: &str, pairs: &[(String, String)], syntax: Syntax) -> Result<(), WriteError> {
-    for (index, (key, text)) in pairs.iter().enumerate() {
-        let twice = pairs[..index].iter().any(|(earlier, _)| earlier == key);
+    let mut known = BTreeSet::new();
+    for (key, text) in pairs {
+        let twice = !known.insert(key);
         let problem = if twice || !syntax.keeps_key(key) {
             Some(Problem::Name)
         } else {
