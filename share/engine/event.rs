@@ -81,6 +81,12 @@ pub enum Verdict {
         /// What else the event knew.
         hints: Hints,
     },
+    /// Look at this document if it is known as a cluster's on this front-end: it was replaced as a whole, and what it was
+    /// before the event does not say.
+    LookIfKnown {
+        /// The document.
+        cluster: u32,
+    },
     /// Look at the cluster of this VM, which the event does not name.
     LookVm {
         /// The VM.

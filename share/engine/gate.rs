@@ -19,6 +19,7 @@
 //! | `<id>.lock` | locked while somebody runs; only [`Gate::forget`] removes it |
 //! | `<id>.dirty` | there is work; its lines are the hints of the events |
 //! | `<id>.running` | the marks that the present pass serves, or that a killed or failed pass left behind |
+//! | `vm-<id>-<process>` | a process is finding out to which cluster this VM belongs |
 //!
 //! # Guarantees
 //! - At most one pass per cluster on this machine.
@@ -76,6 +77,30 @@ pub enum Forgotten {
     Busy,
     /// There is a mark: the caller must [`run`](Gate::run), whoever made the mark may rely on that.
     Marked,
+}
+
+/// A VM whose cluster some process is finding out. Each process has its own: what one has done says nothing of an event
+/// that came to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VmNote {
+    /// The VM.
+    pub vm: u32,
+    process: u32,
+}
+
+impl VmNote {
+    fn name(self) -> String {
+        format!("vm-{}-{}", self.vm, self.process)
+    }
+
+    fn of_file(name: &str) -> Option<Self> {
+        let (vm, process) = name.strip_prefix("vm-")?.split_once('-')?;
+        let note = Self {
+            vm: vm.parse().ok()?,
+            process: process.parse().ok()?,
+        };
+        (note.name() == name).then_some(note)
+    }
 }
 
 impl Gate {
@@ -148,6 +173,37 @@ impl<F: GateFs> Gate<F> {
         }
     }
 
+    /// Notes that this process finds out to which cluster a VM belongs, so that the event is not lost with the process.
+    ///
+    /// # Errors
+    /// The directory is missing, not writable or full.
+    pub fn note_vm(&self, vm: u32) -> io::Result<VmNote> {
+        let note = VmNote {
+            vm,
+            process: std::process::id(),
+        };
+        self.open(&self.dir.join(note.name()))?;
+        Ok(note)
+    }
+
+    /// Drops a note: the VM's cluster is marked, or it has none.
+    ///
+    /// # Errors
+    /// The file can't be removed.
+    pub fn drop_note(&self, note: VmNote) -> io::Result<()> {
+        self.fs.remove(&self.dir.join(note.name()))
+    }
+
+    /// The notes that there are: of processes at work, and of those that were killed or failed.
+    ///
+    /// # Errors
+    /// The directory can't be read. A missing one has none.
+    pub fn notes(&self) -> io::Result<Vec<VmNote>> {
+        let names = self.names()?;
+        let notes: BTreeSet<VmNote> = names.iter().filter_map(|name| VmNote::of_file(name)).collect();
+        Ok(notes.into_iter().collect())
+    }
+
     /// The clusters with marks, or with what a killed or failed pass left: for the sweep, which runs them.
     ///
     /// A cluster whose pass is under way is among them.
@@ -164,6 +220,14 @@ impl<F: GateFs> Gate<F> {
     /// The directory can't be read. A missing one has none.
     pub fn known(&self) -> io::Result<Vec<u32>> {
         self.ids(|kind| kind == Kind::Lock)
+    }
+
+    /// Was this cluster looked at since the start of this machine, and not forgotten since?
+    ///
+    /// # Errors
+    /// The directory can't be read.
+    pub fn knows(&self, id: u32) -> io::Result<bool> {
+        self.fs.exists(&self.path(id, Kind::Lock))
     }
 
     /// Removes the files of a cluster that is gone, unless there is work or somebody is at it.
@@ -256,11 +320,15 @@ impl<F: GateFs> Gate<F> {
         self.dir.join(format!("{id}.{}", kind.suffix()))
     }
 
+    fn names(&self) -> io::Result<Vec<String>> {
+        match self.fs.names(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            names => names,
+        }
+    }
+
     fn ids(&self, wanted: impl Fn(Kind) -> bool) -> io::Result<Vec<u32>> {
-        let names = match self.fs.names(&self.dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            names => names?,
-        };
+        let names = self.names()?;
         let ids: BTreeSet<u32> = names
             .iter()
             .filter_map(|name| Kind::of_file(name))

@@ -4,12 +4,14 @@ use std::io;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use oneks_core::names::Names;
 use opennebula::endpoint::Environment;
+use opennebula::error::Error;
 
 use crate::clock;
 use crate::config::Config;
 use crate::event::{self, Kind, Verdict};
-use crate::gate::{Gate, GateFs, Hints, Outcome};
+use crate::gate::{Gate, GateFs, Hints, Outcome, VmNote};
 use crate::layout::Layout;
 use crate::logging;
 use crate::pass::{Depth, pass};
@@ -27,7 +29,12 @@ pub fn main(kind: Kind) -> ExitCode {
     match event::read(kind, io::stdin().lock()) {
         Verdict::Drop(_) => ExitCode::SUCCESS,
         Verdict::Look { clusters, hints } => finish(serve(kind.name(), &clusters, &hints)),
-        Verdict::LookVm { vm } => finish(serve(kind.name(), &[], &Hints::vm(vm))),
+        Verdict::LookIfKnown { cluster } => match gate().knows(cluster) {
+            Ok(false) => ExitCode::SUCCESS,
+            // In doubt, a look shows it.
+            Ok(true) | Err(_) => finish(serve(kind.name(), &[cluster], &Hints::none())),
+        },
+        Verdict::LookVm { vm } => finish(serve_vm(kind.name(), vm)),
     }
 }
 
@@ -67,24 +74,32 @@ fn open(name: &'static str) -> anyhow::Result<(Service, u64)> {
     Ok((service, clock::now(&environment)))
 }
 
+/// The gate of the installation that the environment names.
+fn gate() -> Gate {
+    Gate::new(Layout::of(&Environment::process()).locks)
+}
+
 fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<()> {
     // The mark comes first: if anything below fails, the sweep knows that there is work.
-    let gate = Gate::new(Layout::of(&Environment::process()).locks);
+    let gate = gate();
     let marked = clusters.iter().try_for_each(|cluster| gate.mark(*cluster, hints));
     // Opening starts the log as well, without which nobody would hear of the mark.
     let opened = open(name);
     marked.context("the mark can't be made")?;
     let (service, now) = opened?;
-    if clusters.is_empty() {
-        return match resolve(&service, hints)? {
-            Some(cluster) => handle(&service, &service.gate, cluster, hints, now),
-            None => Ok(()),
-        };
-    }
     for cluster in clusters {
         run(&service, &service.gate, *cluster, now)?;
     }
     Ok(())
+}
+
+fn serve_vm(name: &'static str, vm: u32) -> anyhow::Result<()> {
+    // Until the cluster is known, the note stands for its mark.
+    let noted = gate().note_vm(vm);
+    let opened = open(name);
+    let note = noted.context("the VM can't be noted")?;
+    let (service, now) = opened?;
+    handle_vm(&service, &service.gate, note, now)
 }
 
 /// What a hook does with an event once it has a service: for whoever runs hooks without processes.
@@ -111,10 +126,12 @@ pub fn event_through<F: GateFs>(
         Verdict::Look { clusters, hints } => clusters
             .iter()
             .try_for_each(|id| handle(service, gate, *id, &hints, now)),
-        Verdict::LookVm { vm } => match resolve(service, &Hints::vm(vm))? {
-            Some(cluster) => handle(service, gate, cluster, &Hints::vm(vm), now),
-            None => Ok(()),
-        },
+        Verdict::LookIfKnown { cluster } if !gate.knows(cluster)? => Ok(()),
+        Verdict::LookIfKnown { cluster } => handle(service, gate, cluster, &Hints::none(), now),
+        Verdict::LookVm { vm } => {
+            let note = gate.note_vm(vm).context("the VM can't be noted")?;
+            handle_vm(service, gate, note, now)
+        }
     }
 }
 
@@ -130,6 +147,21 @@ fn handle<F: GateFs>(
     run(service, gate, cluster, now)
 }
 
+/// Finds the cluster of a VM of which only the id is known, and handles it.
+fn handle_vm<F: GateFs>(service: &Service, gate: &Gate<F>, note: VmNote, now: u64) -> anyhow::Result<()> {
+    let cluster = cluster_of(service, note.vm).with_context(|| format!("VM {} can't be read", note.vm))?;
+    if let Some(cluster) = cluster {
+        gate.mark(cluster, &Hints::vm(note.vm))
+            .context("the mark can't be made")?;
+    }
+    // Not before the mark, and before a pass that may take its time.
+    gate.drop_note(note)?;
+    match cluster {
+        Some(cluster) => run(service, gate, cluster, now),
+        None => Ok(()),
+    }
+}
+
 /// Serves the marks of a cluster, unless another hook does.
 fn run<F: GateFs>(service: &Service, gate: &Gate<F>, cluster: u32, now: u64) -> anyhow::Result<()> {
     if !service
@@ -143,21 +175,26 @@ fn run<F: GateFs>(service: &Service, gate: &Gate<F>, cluster: u32, now: u64) -> 
     let outcome = gate.run(cluster, MAX_PASSES, |hints| {
         pass(service, cluster, hints, Depth::Known, now)
     })?;
-    if let Outcome::Ran { passes, .. } = outcome {
+    if let Outcome::Ran { passes, pending } = outcome {
         log::debug!("cluster {cluster}: {passes} passes");
+        if pending {
+            log::info!(
+                "cluster {cluster}: events still came after {passes} passes; the next event or sweep goes on"
+            );
+        }
     }
     Ok(())
 }
 
-/// The cluster of a VM of which only the id is known.
-fn resolve(service: &Service, hints: &Hints) -> anyhow::Result<Option<u32>> {
-    let Some(vm) = hints.vms.first() else {
-        return Ok(None);
-    };
-    match service.admin.vm_info(*vm, false) {
-        Ok(vm) => Ok(vm.oneks_tag().map(|tag| tag.cluster_id)),
+/// The cluster of a VM of which only the id is known, if its tag and its name agree about it.
+pub(crate) fn cluster_of(service: &Service, vm: u32) -> Result<Option<u32>, Error> {
+    match service.admin.vm_info(vm, false) {
+        Ok(vm) => Ok(vm
+            .oneks_tag()
+            .map(|tag| tag.cluster_id)
+            .filter(|cluster| Names::new(*cluster).owns(&vm.name))),
         Err(e) if e.is_not_found() => Ok(None),
-        Err(e) => Err(e).with_context(|| format!("VM {vm} can't be read")),
+        Err(e) => Err(e),
     }
 }
 

@@ -16,7 +16,7 @@ use opennebula::error::Error;
 use opennebula::objects::Document;
 
 use crate::convert;
-use crate::gate::{Gate, GateFs, Hints};
+use crate::gate::{Forgotten, Gate, GateFs, Hints};
 use crate::pass::{Depth, PassError, pass};
 use crate::service::Service;
 
@@ -80,13 +80,14 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
         .into_iter()
         .filter(|id| !there.contains(id) && !broken.contains(id))
         .collect();
+    let notes = gate.notes()?;
     let compare = Comparison::of(gate.dir());
     let comparing = !there.is_empty() && compare.is_due(now);
     let mut report = Report {
         clusters: there.len(),
         ..Report::default()
     };
-    if due.is_empty() && gone.is_empty() && !comparing {
+    if due.is_empty() && gone.is_empty() && notes.is_empty() && !comparing {
         return Ok(report);
     }
     // Asked only when there is something to do: a follower must leave it to the leader.
@@ -98,6 +99,18 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
         due.extend(changed(service, &pool.items).map_err(fail)?);
         compare.done(now);
     }
+    for note in notes {
+        match crate::hook::cluster_of(service, note.vm) {
+            Ok(cluster) => {
+                if let Some(cluster) = cluster {
+                    gate.mark(cluster, &Hints::vm(note.vm))?;
+                    due.insert(cluster);
+                }
+                gate.drop_note(note)?;
+            }
+            Err(e) => report.failed.push(format!("VM {} can't be read: {e}", note.vm)),
+        }
+    }
     for id in due {
         report.looked_at += 1;
         look(service, gate, id, now, &mut report)?;
@@ -108,9 +121,9 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
         if gate.pending()?.contains(&id) {
             continue;
         }
-        // The note goes with the last object.
-        if service.owners.of(id).is_none() {
-            gate.forget(id)?;
+        // The note goes with the last object. Whoever marks it meanwhile has left, and relies on this sweep.
+        if service.owners.of(id).is_none() && gate.forget(id)? == Forgotten::Marked {
+            look(service, gate, id, now, &mut report)?;
         }
     }
     Ok(report)

@@ -55,10 +55,10 @@ fn files(dir: &Path) -> BTreeSet<String> {
 }
 
 /// Calls `before` and `after` around each file operation.
-struct Watched<H>(H);
+pub(crate) struct Watched<H>(pub(crate) H);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     Open,
     Write,
     IsAt,

@@ -20,3 +20,4 @@ mod packages;
 mod plain_life;
 mod profile;
 mod support;
+mod wake_ups;

@@ -86,20 +86,28 @@ fn allocate<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
     }
 }
 
-/// IN 2 is the id, before any string; IN 3 is the template.
+/// IN 2 is the id, before any string; IN 3 is the template, and IN 4 is 1 if it is merged. A template that replaces the
+/// old one takes away what it does not name.
 fn update<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
     let mut id = None;
+    let mut asks_nothing = false;
     loop {
         match call.next() {
             Ok(Part::Result(false)) => return Ok(Verdict::Drop(Reason::CallFailed)),
             Ok(Part::In(2)) if id.is_none() => id = Some(call.id()?.ok_or(Damaged)?),
-            Ok(Part::In(3)) => {
+            Ok(Part::In(3)) if !asks_nothing => {
                 let id = id.ok_or(Damaged)?;
                 let asks = |name: &str| ASKING.iter().any(|asking| name.eq_ignore_ascii_case(asking));
-                return Ok(match named(&mut call.xml, asks) {
-                    Named::Wanted | Named::Doubt => look_at([id]),
-                    Named::Others => Verdict::Drop(Reason::NothingAsked),
-                });
+                match named(&mut call.xml, asks) {
+                    Named::Wanted | Named::Doubt => return Ok(look_at([id])),
+                    Named::Others => asks_nothing = true,
+                }
+            }
+            Ok(Part::In(4)) if asks_nothing && call.id() == Ok(Some(1)) => {
+                return Ok(Verdict::Drop(Reason::NothingAsked));
+            }
+            Ok(Part::In(4) | Part::End) | Err(Damaged) if asks_nothing => {
+                return id.map(|cluster| Verdict::LookIfKnown { cluster }).ok_or(Damaged);
             }
             Ok(Part::End) | Err(Damaged) => return id.map(|id| look_at([id])).ok_or(Damaged),
             Ok(_) => {}

@@ -93,14 +93,14 @@ fn a_huge_event_needs_little_memory() {
             cdata.as_str(),
             "SPEC=é ",
             cdata_end.as_str(),
-            "drop: nothing that users say",
+            "look at 10 if it is known",
         ),
         (
             "one.document.update",
             &plain,
             "DELETE=é ",
             &plain_end,
-            "drop: nothing that users say",
+            "look at 10 if it is known",
         ),
         (
             "one.document.update",
@@ -115,7 +115,7 @@ fn a_huge_event_needs_little_memory() {
             update,
             "<a/>",
             end,
-            "drop: nothing that users say",
+            "look at 10 if it is known",
         ),
         (
             "one.document.update",

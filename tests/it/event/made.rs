@@ -55,6 +55,22 @@ fn only_what_users_write_asks_for_a_look() {
     ] {
         assert_eq!(verdict("one.document.update", &update(text)), expected, "{text}");
     }
+    // What replaces the whole text takes away what it does not name; 0 is what it is when nothing is said.
+    for (text, last, expected) in [
+        ("BODY=\"{}\"", &["0"][..], "look at 10 if it is known"),
+        ("BODY=\"{}\"", &[], "look at 10 if it is known"),
+        ("<T><NOTE>x</NOTE></T>", &["x"], "look at 10 if it is known"),
+        ("BODY=\"{}\"", &["1"], "drop: nothing that users say"),
+        ("SPEC=\"{}\"", &["0"], "look at [10]"),
+    ] {
+        let xml = call(
+            1,
+            &[&["****", "10", text], last].concat(),
+            &["true", "10", "0"],
+            "",
+        );
+        assert_eq!(verdict("one.document.update", &xml), expected, "{text} {last:?}");
+    }
     // A client by gRPC names all fields, a client by XML-RPC may leave the last one out.
     let short = call(1, &["****", "10", "SPEC=\"{}\""], &["true", "10", "0"], "");
     assert_eq!(verdict("one.document.update", &short), "look at [10]");

@@ -3,6 +3,7 @@
 pub mod counter;
 pub mod life;
 pub mod prefix;
+pub mod watched;
 
 /// A hook input that was recorded from a real OpenNebula.
 pub fn recorded(name: &str) -> Vec<u8> {

@@ -339,12 +339,14 @@ mod tests {
     #[test]
     fn a_vector_of_very_many_keys_is_read_all_the_same() {
         let keys = 100_000;
-        let xml: String = (0..keys).map(|i| format!("<K{i}>1</K{i}><K>{i}</K>")).collect();
+        let xml: Vec<String> = (0..keys).map(|i| format!("<K{i}>1</K{i}><K>{i}</K>")).collect();
+        let xml = xml.concat();
         let template = Template::parse_xml(&format!("<T><V>{xml}</V></T>")).unwrap();
         let pairs = template.get_vector("V").unwrap();
         assert_eq!(pairs.len(), keys + 1);
         assert_eq!(pairs[keys].1, (keys - 1).to_string());
-        let text: String = (0..keys).map(|i| format!("K{i}=1,K={i},")).collect();
+        let text: Vec<String> = (0..keys).map(|i| format!("K{i}=1,K={i},")).collect();
+        let text = text.concat();
         let template = Template::parse_text(&format!("V=[{text}L=1]")).unwrap();
         assert_eq!(template.get_vector("V").unwrap().len(), keys + 2);
         assert!(template.to_text().is_ok() && template.to_xml("T").is_ok());
