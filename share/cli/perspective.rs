@@ -135,6 +135,7 @@ impl Perspective {
             client: self.client.clone(),
             spec,
             serial: serial.unwrap_or(1),
+            user: std::cell::OnceCell::new(),
         };
         eyes.look(observed, need).map_err(|e| {
             if *need == Need::Cloud && e.is_authorization() {

@@ -111,6 +111,8 @@ pub enum Reason {
     NothingAsked,
     /// The command is still running.
     StillExecuting,
+    /// The VM was just made.
+    NotYetRunning,
 }
 
 impl fmt::Display for Reason {
@@ -123,6 +125,7 @@ impl fmt::Display for Reason {
             Self::NotOurs => "not ours",
             Self::NothingAsked => "nothing that users say",
             Self::StillExecuting => "the command is still running",
+            Self::NotYetRunning => "not running yet",
         })
     }
 }
@@ -140,7 +143,7 @@ pub fn read(kind: Kind, input: impl Read) -> Verdict {
         Kind::VmState => vm_state::look(xml),
         Kind::VmUpdate => vm_update::look(xml),
         Kind::GuestExec => guest_exec::look(xml),
-        Kind::Vrouter => vrouter::look(xml),
+        Kind::Vrouter => vrouter::look(words.first().map_or("", String::as_str), xml),
     }
 }
 

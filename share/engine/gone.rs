@@ -4,6 +4,8 @@
 //! while the document was there. Everything is done as that user. Objects of other users that carry the cluster's tag and
 //! name, such as those made from a template that was shared, are not touched; `oneks audit` lists them.
 
+use std::cell::OnceCell;
+
 use oneks_core::observed::Observed;
 use oneks_core::plan::{Outcome, Teardown, absorb, teardown};
 use oneks_core::status::Status;
@@ -12,6 +14,7 @@ use opennebula::error::Error;
 
 use crate::execute::Executor;
 use crate::gate::Hints;
+use crate::notes::{Look, Notes};
 use crate::observe::Observer;
 use crate::owners::Note;
 use crate::pass::{PassError, tell};
@@ -24,7 +27,7 @@ const MAX_ROUNDS: u32 = 50;
 ///
 /// # Errors
 /// OpenNebula can't be reached or read.
-pub fn clean(service: &Service, id: u32, hints: &Hints, now: u64) -> Result<(), PassError> {
+pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64) -> Result<(), PassError> {
     let fail = |source: Error| PassError::Call {
         what: format!("cluster {id}: clean up"),
         source,
@@ -34,12 +37,15 @@ pub fn clean(service: &Service, id: u32, hints: &Hints, now: u64) -> Result<(), 
     }
     let Some(Note { owner, serial }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
+        notes.forget(id);
         return Ok(());
     };
-    match remove(service, id, &owner, serial, now).map_err(fail)? {
+    let left = remove(service, id, &owner, serial, now).map_err(fail)?;
+    match &left {
         Some(step) => log::info!("cluster {id}: its document is gone; {step}"),
         None => service.owners.forget(id),
     }
+    notes.watch(id, Look::Late, left.is_some(), None, now);
     Ok(())
 }
 
@@ -65,6 +71,7 @@ fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> R
         client: client.clone(),
         spec: None,
         serial,
+        user: OnceCell::new(),
     };
     let executor = Executor {
         service,

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use oneks_core::names::Names;
 use opennebula::endpoint::Environment;
 use opennebula::error::Error;
+use opennebula::objects::Vm;
 
 use crate::clock;
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::event::{self, Kind, Verdict};
 use crate::gate::{Gate, GateFs, Hints, Outcome, VmNote};
 use crate::layout::Layout;
 use crate::logging;
+use crate::notes::Notes;
 use crate::pass::{Depth, pass};
 use crate::service::Service;
 use crate::sweep;
@@ -28,13 +30,13 @@ const TRY_AGAIN: u8 = 75;
 pub fn main(kind: Kind) -> ExitCode {
     match event::read(kind, io::stdin().lock()) {
         Verdict::Drop(_) => ExitCode::SUCCESS,
-        Verdict::Look { clusters, hints } => finish(serve(kind.name(), &clusters, &hints)),
+        Verdict::Look { clusters, hints } => finish(serve(kind, &clusters, &hints)),
         Verdict::LookIfKnown { cluster } => match gate().knows(cluster) {
             Ok(false) => ExitCode::SUCCESS,
             // In doubt, a look shows it.
-            Ok(true) | Err(_) => finish(serve(kind.name(), &[cluster], &Hints::none())),
+            Ok(true) | Err(_) => finish(serve(kind, &[cluster], &Hints::none())),
         },
-        Verdict::LookVm { vm } => finish(serve_vm(kind.name(), vm)),
+        Verdict::LookVm { vm } => finish(serve_vm(kind, vm)),
     }
 }
 
@@ -79,27 +81,27 @@ fn gate() -> Gate {
     Gate::new(Layout::of(&Environment::process()).locks)
 }
 
-fn serve(name: &'static str, clusters: &[u32], hints: &Hints) -> anyhow::Result<()> {
+fn serve(kind: Kind, clusters: &[u32], hints: &Hints) -> anyhow::Result<()> {
     // The mark comes first: if anything below fails, the sweep knows that there is work.
     let gate = gate();
     let marked = clusters.iter().try_for_each(|cluster| gate.mark(*cluster, hints));
     // Opening starts the log as well, without which nobody would hear of the mark.
-    let opened = open(name);
+    let opened = open(kind.name());
     marked.context("the mark can't be made")?;
     let (service, now) = opened?;
     for cluster in clusters {
-        run(&service, &service.gate, *cluster, now)?;
+        run(&service, &service.gate, *cluster, None, now)?;
     }
     Ok(())
 }
 
-fn serve_vm(name: &'static str, vm: u32) -> anyhow::Result<()> {
+fn serve_vm(kind: Kind, vm: u32) -> anyhow::Result<()> {
     // Until the cluster is known, the note stands for its mark.
     let noted = gate().note_vm(vm);
-    let opened = open(name);
+    let opened = open(kind.name());
     let note = noted.context("the VM can't be noted")?;
     let (service, now) = opened?;
-    handle_vm(&service, &service.gate, note, now)
+    handle_vm(&service, &service.gate, kind, note, now)
 }
 
 /// What a hook does with an event once it has a service: for whoever runs hooks without processes.
@@ -125,12 +127,12 @@ pub fn event_through<F: GateFs>(
         Verdict::Drop(_) => Ok(()),
         Verdict::Look { clusters, hints } => clusters
             .iter()
-            .try_for_each(|id| handle(service, gate, *id, &hints, now)),
+            .try_for_each(|id| handle(service, gate, *id, &hints, None, now)),
         Verdict::LookIfKnown { cluster } if !gate.knows(cluster)? => Ok(()),
-        Verdict::LookIfKnown { cluster } => handle(service, gate, cluster, &Hints::none(), now),
+        Verdict::LookIfKnown { cluster } => handle(service, gate, cluster, &Hints::none(), None, now),
         Verdict::LookVm { vm } => {
             let note = gate.note_vm(vm).context("the VM can't be noted")?;
-            handle_vm(service, gate, note, now)
+            handle_vm(service, gate, kind, note, now)
         }
     }
 }
@@ -141,29 +143,51 @@ fn handle<F: GateFs>(
     gate: &Gate<F>,
     cluster: u32,
     hints: &Hints,
+    vm: Option<&Vm>,
     now: u64,
 ) -> anyhow::Result<()> {
     gate.mark(cluster, hints).context("the mark can't be made")?;
-    run(service, gate, cluster, now)
+    run(service, gate, cluster, vm, now)
 }
 
 /// Finds the cluster of a VM of which only the id is known, and handles it.
-fn handle_vm<F: GateFs>(service: &Service, gate: &Gate<F>, note: VmNote, now: u64) -> anyhow::Result<()> {
-    let cluster = cluster_of(service, note.vm).with_context(|| format!("VM {} can't be read", note.vm))?;
-    if let Some(cluster) = cluster {
+fn handle_vm<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    kind: Kind,
+    note: VmNote,
+    now: u64,
+) -> anyhow::Result<()> {
+    let vm = read_vm(service, note.vm).with_context(|| format!("VM {} can't be read", note.vm))?;
+    let cluster = vm.as_ref().and_then(cluster_of);
+    let heard = cluster.filter(|_| kind != Kind::VmUpdate || vm.as_ref().is_some_and(may_report));
+    if let Some(cluster) = heard {
         gate.mark(cluster, &Hints::vm(note.vm))
             .context("the mark can't be made")?;
     }
     // Not before the mark, and before a pass that may take its time.
     gate.drop_note(note)?;
-    match cluster {
-        Some(cluster) => run(service, gate, cluster, now),
+    match heard {
+        Some(cluster) => run(service, gate, cluster, vm.as_ref(), now),
         None => Ok(()),
     }
 }
 
-/// Serves the marks of a cluster, unless another hook does.
-fn run<F: GateFs>(service: &Service, gate: &Gate<F>, cluster: u32, now: u64) -> anyhow::Result<()> {
+/// Does anybody listen to what such a VM says of itself? How nodes are Kubernetes says, and how routers are their state.
+fn may_report(vm: &Vm) -> bool {
+    use oneks_core::observed::Kind;
+    let kind = vm.oneks_tag().map_or(Kind::Other, |tag| Kind::parse(&tag.kind));
+    matches!(kind, Kind::Seed | Kind::Other)
+}
+
+/// Serves the marks of a cluster, unless another hook does. The first pass has the VM, read after the event.
+fn run<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    cluster: u32,
+    mut vm: Option<&Vm>,
+    now: u64,
+) -> anyhow::Result<()> {
     if !service
         .acts()
         .context("the front-end's part can't be asked for")?
@@ -172,8 +196,9 @@ fn run<F: GateFs>(service: &Service, gate: &Gate<F>, cluster: u32, now: u64) -> 
         log::debug!("cluster {cluster}: left to the leader");
         return Ok(());
     }
+    let notes = Notes::new(gate.dir());
     let outcome = gate.run(cluster, MAX_PASSES, |hints| {
-        pass(service, cluster, hints, Depth::Known, now)
+        pass(service, &notes, cluster, hints, Depth::Known, vm.take(), now)
     })?;
     if let Outcome::Ran { passes, pending } = outcome {
         log::debug!("cluster {cluster}: {passes} passes");
@@ -186,16 +211,19 @@ fn run<F: GateFs>(service: &Service, gate: &Gate<F>, cluster: u32, now: u64) -> 
     Ok(())
 }
 
-/// The cluster of a VM of which only the id is known, if its tag and its name agree about it.
-pub(crate) fn cluster_of(service: &Service, vm: u32) -> Result<Option<u32>, Error> {
+/// A VM of which only the id is known, if it is there.
+pub(crate) fn read_vm(service: &Service, vm: u32) -> Result<Option<Vm>, Error> {
     match service.admin.vm_info(vm, false) {
-        Ok(vm) => Ok(vm
-            .oneks_tag()
-            .map(|tag| tag.cluster_id)
-            .filter(|cluster| Names::new(*cluster).owns(&vm.name))),
+        Ok(vm) => Ok(Some(vm)),
         Err(e) if e.is_not_found() => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// The cluster of a VM, if its tag and its name agree about it.
+pub(crate) fn cluster_of(vm: &Vm) -> Option<u32> {
+    let cluster = vm.oneks_tag()?.cluster_id;
+    Names::new(cluster).owns(&vm.name).then_some(cluster)
 }
 
 /// An error with all its causes, once.

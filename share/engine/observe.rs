@@ -1,5 +1,6 @@
 //! Looking at what the plan asks for. Nothing is judged here.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use oneks_core::names::Names;
@@ -9,7 +10,7 @@ use oneks_driver::Owner;
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
 use opennebula::client::Client;
 use opennebula::error::Error;
-use opennebula::objects::{Resource, Right, VmState};
+use opennebula::objects::{Resource, Right, User, Vm, VmState};
 
 use crate::catalog;
 use crate::convert;
@@ -32,12 +33,13 @@ pub struct Observer<'a> {
     pub spec: Option<&'a Spec>,
     /// Number of the present credential.
     pub serial: u32,
+    /// The owner, once asked for.
+    pub user: OnceCell<User>,
 }
 
 impl Observer<'_> {
     /// The VMs with these ids, as far as they are there and the owner may see them.
-    pub fn vms(&self, observed: &mut Observed, ids: &BTreeSet<u32>) -> Result<(), Error> {
-        let ids: Vec<u32> = ids.iter().copied().collect();
+    pub fn vms(&self, observed: &mut Observed, ids: Vec<u32>) -> Result<(), Error> {
         let pool = self.client.vmpool_infoset(&ids, true)?;
         self.tell_broken("VM", &pool.broken);
         observed.vms = pool
@@ -47,6 +49,12 @@ impl Observer<'_> {
             .collect();
         observed.looked_for = ids.into_iter().collect();
         Ok(())
+    }
+
+    /// A VM that was read before this pass began.
+    pub fn saw(&self, observed: &mut Observed, vm: &Vm) {
+        observed.vms = vec![convert::vm(vm, self.private())];
+        observed.looked_for = BTreeSet::from([vm.id]);
     }
 
     /// Satisfies one need.
@@ -134,7 +142,7 @@ impl Observer<'_> {
     }
 
     fn credentials(&self) -> Result<Vec<u32>, Error> {
-        let user = self.client.user_info(None, false)?;
+        let user = self.user()?;
         let last = self.serial.max(1).saturating_add(1);
         Ok((last.saturating_sub(CREDENTIALS).max(1)..=last)
             .filter(|serial| {
@@ -142,6 +150,15 @@ impl Observer<'_> {
                 user.login_tokens.iter().any(|t| t.token == token)
             })
             .collect())
+    }
+
+    /// The owner, with the tokens as they were when this pass first asked.
+    fn user(&self) -> Result<&User, Error> {
+        if let Some(user) = self.user.get() {
+            return Ok(user);
+        }
+        let user = self.client.user_info(None, false)?;
+        Ok(self.user.get_or_init(|| user))
     }
 
     /// The preflight's picture. What an ordinary user may not even read is read as oneadmin, ids only: that the owner
@@ -165,7 +182,7 @@ impl Observer<'_> {
             Some(_) => self.client.imagepool_info(PoolFilter::All, all)?.items,
             None => Vec::new(),
         };
-        let user = self.client.user_info(None, false)?;
+        let user = self.user()?;
         let rules = self.service.admin.acl_info()?;
         let may_create = [
             ("VM", Resource::Vm),

@@ -1,30 +1,35 @@
 //! One pass: read the document, look, plan, act, write. Whatever fails, the next pass starts from the truth again.
 
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
 
 use oneks_core::observed::Observed;
-use oneks_core::plan::{Desired, Outcome, Plan, absorb, plan};
+use oneks_core::plan::{Desired, Outcome, Plan, absorb, is_news, plan};
 use oneks_core::spec::Spec;
 use oneks_core::status::{Status, Truth, Unusable};
 use oneks_core::{Action, names};
 use oneks_driver::Owner;
 use opennebula::calls::UpdateMode;
 use opennebula::error::Error;
-use opennebula::objects::Document;
+use opennebula::objects::{Document, Vm};
 
 use crate::execute::{Executor, failure, status_text};
 use crate::fence::{Fence, Standing};
 use crate::gate::Hints;
 use crate::gone;
+use crate::notes::{Look, Notes};
 use crate::observe::Observer;
 use crate::owners::Note;
 use crate::service::Service;
+use crate::sweep;
 
 /// Most rounds of looking and acting in one pass. A life needs a dozen at the most; more would be a circle.
 const MAX_ROUNDS: u32 = 200;
 
 /// Condition of a cluster whose owner may not look at its objects; there only while that is so.
 const OBSERVED: &str = "Observed";
+
+/// Condition of a cluster whose deletion by force leaves something behind.
+const LEFT_BEHIND: &str = "LeftBehind";
 
 /// A pass that could not be finished. Its marks stay, and the sweep tries again.
 #[derive(Debug, thiserror::Error)]
@@ -65,14 +70,25 @@ pub enum Depth {
     All,
 }
 
-/// One pass over a cluster.
+/// One pass over a cluster. `seen` is a VM that was read after the event about it, if that was needed.
 ///
 /// # Errors
 /// Only if OpenNebula can't be reached or read, or the gate's files fail; everything else is said in STATUS.
-pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -> Result<(), PassError> {
+pub fn pass(
+    service: &Service,
+    notes: &Notes,
+    id: u32,
+    hints: &Hints,
+    depth: Depth,
+    seen: Option<&Vm>,
+    now: u64,
+) -> Result<(), PassError> {
+    if notes.knows_end(id, hints) {
+        return Ok(());
+    }
     let document = match service.admin.document_info(id, false) {
         Ok(document) => document,
-        Err(e) if e.is_not_found() => return gone::clean(service, id, hints, now),
+        Err(e) if e.is_not_found() => return gone::clean(service, notes, id, hints, now),
         Err(e) => return Err(during(format!("cluster {id}: read the document"))(e)),
     };
     if document.kind != names::DOCUMENT_TYPE {
@@ -80,11 +96,18 @@ pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -
         return Ok(());
     }
     let template = &document.template;
+    // An id of old may come back with a database of old.
+    if notes.has_ended(id) {
+        notes.forget(id);
+    }
     let text = template.get("STATUS");
     let mut forget_kubeconfig = false;
     let previous = match Status::parse(text, id) {
         Ok(status) => status,
-        Err(Unusable::Schema(schema)) => return write_schema(service, &document, schema),
+        Err(Unusable::Schema(schema)) => {
+            notes.watch(id, Look::Idle, true, None, now);
+            return write_schema(service, &document, schema);
+        }
         Err(Unusable::Clone { of }) => {
             log::info!("cluster {id}: a clone of {of}; what it copied of its state is dropped");
             forget_kubeconfig = true;
@@ -109,9 +132,11 @@ pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -
     service.owners.note(id, &note);
     let work = Work {
         service,
+        notes,
         document: &document,
         hints,
         depth,
+        seen,
         now,
     };
     work.run(&previous, forget_kubeconfig)
@@ -119,9 +144,11 @@ pub fn pass(service: &Service, id: u32, hints: &Hints, depth: Depth, now: u64) -
 
 struct Work<'a> {
     service: &'a Service,
+    notes: &'a Notes,
     document: &'a Document,
     hints: &'a Hints,
     depth: Depth,
+    seen: Option<&'a Vm>,
     now: u64,
 }
 
@@ -140,6 +167,14 @@ impl Work<'_> {
             recover: document.template.get("RECOVER"),
             delete: document.template.get("DELETE"),
         };
+        let told = self.depth == Depth::Known && self.hints.say_it_all();
+        if told
+            && !forget_kubeconfig
+            && previous.condition(OBSERVED).is_none()
+            && !is_news(&desired, previous, &self.hints.tidings, now)
+        {
+            return Ok(());
+        }
         let spec = desired
             .spec
             .and_then(|text| Spec::parse(text).ok())
@@ -153,6 +188,7 @@ impl Work<'_> {
             client: client.clone(),
             spec: spec.as_ref(),
             serial,
+            user: OnceCell::new(),
         };
         let mut observed = self.nothing_seen();
         let mut status = previous.clone();
@@ -160,7 +196,8 @@ impl Work<'_> {
         let mut kubeconfig = None;
         let mut fence = Fence::new(self.service, previous);
         let mut previous = previous.clone();
-        if let Err(error) = self.first_look(&watcher, &previous, &mut observed) {
+        let seen = self.seen;
+        if let Err(error) = self.first_look(&watcher, &previous, spec.as_ref(), seen, &mut observed) {
             return self.could_not_look(&fence, &previous, &status, error);
         }
         for _ in 0..MAX_ROUNDS {
@@ -188,7 +225,8 @@ impl Work<'_> {
                 status = previous.clone();
                 status.clear_condition(OBSERVED);
                 observed = self.nothing_seen();
-                if let Err(error) = self.first_look(&watcher, &previous, &mut observed) {
+                let look = self.first_look(&watcher, &previous, spec.as_ref(), None, &mut observed);
+                if let Err(error) = look {
                     return self.could_not_look(&fence, &previous, &status, error);
                 }
                 continue;
@@ -223,6 +261,10 @@ impl Work<'_> {
                 let outcome = executor.execute(&action);
                 tell(id, &action, &outcome);
                 if action == Action::DeleteDocument && outcome == Outcome::Done {
+                    if status.condition(LEFT_BEHIND).is_none() {
+                        self.service.owners.forget(id);
+                        self.notes.end(id);
+                    }
                     self.tell_end(&status);
                     return Ok(());
                 }
@@ -239,19 +281,39 @@ impl Work<'_> {
         }
     }
 
+    /// The VMs, in one call: those that are known, or all of the owner's where the plan would ask for them anyway.
     fn first_look(
         &self,
         watcher: &Observer<'_>,
         previous: &Status,
+        spec: Option<&Spec>,
+        seen: Option<&Vm>,
         observed: &mut Observed,
     ) -> Result<(), Error> {
+        let known = previous.vm_ids();
+        if let Some(vm) = seen.filter(|vm| self.is_enough(vm, previous)) {
+            watcher.saw(observed, vm);
+            return Ok(());
+        }
         let deleting = previous.deletion.is_some() || self.document.template.get("DELETE").is_some();
-        if (self.depth == Depth::All && previous.accepted.is_some()) || deleting {
+        let begun = previous.accepted.is_some();
+        let changed = begun && previous.accepted.as_ref() != spec;
+        let stranger = begun && !self.hints.vms.is_subset(&known);
+        let many =
+            deleting || changed || stranger || begun && self.depth == Depth::All || makes_vms(previous);
+        if many {
             return watcher.look(observed, &oneks_core::Need::AllVms);
         }
-        let mut ids: BTreeSet<u32> = previous.vm_ids();
-        ids.extend(&self.hints.vms);
-        watcher.vms(observed, &ids)
+        watcher.vms(observed, known.union(&self.hints.vms).copied().collect())
+    }
+
+    /// Is the VM that was read already all that the events were about? One that runs commands may have been given one
+    /// since.
+    fn is_enough(&self, vm: &Vm, previous: &Status) -> bool {
+        let alone =
+            self.hints.vms.len() == 1 && self.hints.vms.contains(&vm.id) && self.hints.deleted.is_none();
+        let seed = previous.control_plane.seed.as_ref().and_then(|s| s.vm);
+        alone && seed == Some(vm.id) && self.document.template.get("DELETE").is_none()
     }
 
     /// A look that failed: the reason is kept for users, and the pass is repeated by the sweep.
@@ -297,7 +359,18 @@ impl Work<'_> {
     ) -> Result<(), PassError> {
         let id = self.document.id;
         status.claim = None;
-        if status.same_as(previous) && kubeconfig.is_none() && !forget_kubeconfig && previous.rev > 0 {
+        let same = status.same_as(previous) && kubeconfig.is_none() && !forget_kubeconfig && previous.rev > 0;
+        let look = match self.depth {
+            Depth::Known => Look::Event,
+            Depth::All if same => Look::Idle,
+            Depth::All => Look::Late,
+        };
+        let (restless, certain) = (
+            sweep::is_restless(status),
+            sweep::certain(status, self.service.config.probe_every, self.now),
+        );
+        self.notes.watch(id, look, restless, certain, self.now);
+        if same {
             return Ok(());
         }
         match self.standing(fence)? {
@@ -329,10 +402,16 @@ impl Work<'_> {
     fn tell_end(&self, status: &Status) {
         let id = self.document.id;
         log::info!("cluster {id}: deleted");
-        if let Some(left) = status.condition("LeftBehind") {
+        if let Some(left) = status.condition(LEFT_BEHIND) {
             log::warn!("cluster {id}: left behind: {}", left.message);
         }
     }
+}
+
+/// Does the plan make VMs itself, and has a reason to? Before it does it looks at all.
+fn makes_vms(status: &Status) -> bool {
+    let by_hooks = status.placed.as_ref().is_some_and(|p| !p.capabilities.guest);
+    by_hooks && status.groups().any(|g| g.work.is_some())
 }
 
 /// One line per action that was taken.

@@ -1,15 +1,16 @@
 //! The only clock: notices lost events, passed deadlines and leftovers.
 //!
-//! When all is quiet it costs one call: the documents, all at once. A look at a cluster follows only where the
-//! document itself shows that something is due, where a mark was left behind, or where work is under way whose events
-//! may have been lost. That a cluster at rest lost a VM unnoticed is found by comparing all VMs, less often.
+//! The timer starts it every minute. Most of the time it finds in the [notes](crate::notes) of this front-end that
+//! nothing is due, and ends without a call. Every few minutes it reads all documents, in one call, whatever the notes say:
+//! that finds what users wrote while no event came. A look at a cluster follows only where a document or a note shows that
+//! something is due, or where a mark was left behind. That a cluster at rest lost a VM unnoticed is found by comparing all
+//! VMs, less often.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use oneks_core::names;
 use oneks_core::state::ClusterState;
-use oneks_core::status::Status;
+use oneks_core::status::{Status, Unusable};
 use oneks_driver::VmCondition;
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
 use opennebula::error::Error;
@@ -17,11 +18,16 @@ use opennebula::objects::Document;
 
 use crate::convert;
 use crate::gate::{Forgotten, Gate, GateFs, Hints};
+use crate::notes::Notes;
 use crate::pass::{Depth, PassError, pass};
 use crate::service::Service;
 
 /// Most passes of one cluster in one sweep.
 const MAX_PASSES: u32 = 4;
+
+/// Seconds between two times that all documents are read: where the last found what events should have told, and
+/// otherwise.
+const READ_EVERY: (u64, u64) = (60, 300);
 
 /// Seconds between two comparisons of all virtual machines with what the clusters note.
 const COMPARE_EVERY: u64 = 600;
@@ -29,7 +35,7 @@ const COMPARE_EVERY: u64 = 600;
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Clusters there are.
+    /// Clusters that were read or looked at.
     pub clusters: usize,
     /// Clusters that were looked at.
     pub looked_at: usize,
@@ -52,57 +58,45 @@ pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
 /// # Errors
 /// The documents can't be read, or the gate's files fail.
 pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Report, PassError> {
-    let fail = |source: Error| PassError::Call {
-        what: "sweep: read the clusters".to_owned(),
-        source,
-    };
-    let kind = names::DOCUMENT_TYPE;
-    let pool = service
-        .admin
-        .documentpool_info(PoolFilter::All, PoolRange::default(), kind)
-        .map_err(fail)?;
-    for (id, reason) in &pool.broken {
-        let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-        log::warn!("document {id} can't be read and is passed over: {reason}");
-    }
-    let mut due: BTreeSet<u32> = pool
-        .items
-        .iter()
-        .filter(|d| is_due(d, now, service.config.probe_every))
-        .map(|d| d.id)
-        .collect();
+    let notes = Notes::new(gate.dir());
+    let mut due = notes.due(now);
     due.extend(gate.pending()?);
-    let there: BTreeSet<u32> = pool.items.iter().map(|d| d.id).collect();
-    let broken: BTreeSet<u32> = pool.broken.iter().filter_map(|(id, _)| *id).collect();
-    // A cluster that was worked on here and has no document any more: its delete event may have been lost.
-    let gone: Vec<u32> = gate
-        .known()?
-        .into_iter()
-        .filter(|id| !there.contains(id) && !broken.contains(id))
-        .collect();
-    let notes = gate.notes()?;
-    let compare = Comparison::of(gate.dir());
-    let comparing = !there.is_empty() && compare.is_due(now);
-    let mut report = Report {
-        clusters: there.len(),
-        ..Report::default()
-    };
-    if due.is_empty() && gone.is_empty() && notes.is_empty() && !comparing {
+    let mut report = Report::default();
+    let read_all = notes.sweep_is_due(now);
+    let unknown = gate.notes()?;
+    if due.is_empty() && unknown.is_empty() && !read_all {
         return Ok(report);
     }
-    // Asked only when there is something to do: a follower must leave it to the leader.
-    if !service.acts().map_err(fail)? {
-        report.not_leader = true;
-        return Ok(report);
+    report.clusters = due.len();
+    let mut found = Found::default();
+    let known = due.clone();
+    if read_all {
+        found = read(service, gate, now).map_err(during_sweep)?;
+        report.clusters = found.documents.len();
+        due.append(&mut found.due);
     }
-    if comparing {
-        due.extend(changed(service, &pool.items).map_err(fail)?);
-        compare.done(now);
+    let compares = !found.documents.is_empty() && notes.comparison_is_due(COMPARE_EVERY, now);
+    if !due.is_empty() || !unknown.is_empty() || !found.gone.is_empty() || compares {
+        // Asked only when there is something to do: a follower must leave it to the leader.
+        if !service.acts().map_err(during_sweep)? {
+            report.not_leader = true;
+            notes.forget_times();
+            return Ok(report);
+        }
     }
-    for note in notes {
-        match crate::hook::cluster_of(service, note.vm) {
-            Ok(cluster) => {
-                if let Some(cluster) = cluster {
+    if compares {
+        due.append(&mut changed(service, &found.documents).map_err(during_sweep)?);
+        notes.compared(now);
+    }
+    if read_all {
+        let late = due.iter().any(|id| !known.contains(id)) || !found.gone.is_empty();
+        let pause = if late { READ_EVERY.0 } else { READ_EVERY.1 };
+        notes.swept(now.saturating_add(pause), now);
+    }
+    for note in unknown {
+        match crate::hook::read_vm(service, note.vm) {
+            Ok(vm) => {
+                if let Some(cluster) = vm.as_ref().and_then(crate::hook::cluster_of) {
                     gate.mark(cluster, &Hints::vm(note.vm))?;
                     due.insert(cluster);
                 }
@@ -111,22 +105,92 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
             Err(e) => report.failed.push(format!("VM {} can't be read: {e}", note.vm)),
         }
     }
+    look_at(service, gate, due, found.gone, now, &mut report)?;
+    Ok(report)
+}
+
+/// What the documents show.
+#[derive(Default)]
+struct Found {
+    documents: Vec<Document>,
+    /// Clusters that are to be looked at.
+    due: BTreeSet<u32>,
+    /// Clusters that were worked on here and have no document any more: their delete event may have been lost.
+    gone: Vec<u32>,
+}
+
+fn read<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Found, Error> {
+    let notes = Notes::new(gate.dir());
+    let kind = names::DOCUMENT_TYPE;
+    let pool = service
+        .admin
+        .documentpool_info(PoolFilter::All, PoolRange::default(), kind)?;
+    for (id, reason) in &pool.broken {
+        let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+        log::warn!("document {id} can't be read and is passed over: {reason}");
+    }
+    let due: BTreeSet<u32> = pool
+        .items
+        .iter()
+        .filter(|d| is_due(d, notes.may_wait(d.id, now), service.config.probe_every, now))
+        .map(|d| d.id)
+        .collect();
+    let there: BTreeSet<u32> = pool.items.iter().map(|d| d.id).collect();
+    let broken: BTreeSet<u32> = pool.broken.iter().filter_map(|(id, _)| *id).collect();
+    let mut gone = Vec::new();
+    // Files that can't be read now can be at the next sweep.
+    for id in gate.known().unwrap_or_default() {
+        if there.contains(&id) || broken.contains(&id) {
+            continue;
+        }
+        if notes.has_ended(id) && matches!(gate.forget(id), Ok(Forgotten::Gone)) {
+            notes.forget(id);
+        } else {
+            gone.push(id);
+        }
+    }
+    Ok(Found {
+        documents: pool.items,
+        due,
+        gone,
+    })
+}
+
+fn look_at<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    due: BTreeSet<u32>,
+    gone: Vec<u32>,
+    now: u64,
+    report: &mut Report,
+) -> Result<(), PassError> {
     for id in due {
         report.looked_at += 1;
-        look(service, gate, id, now, &mut report)?;
+        look(service, gate, id, now, report)?;
     }
     for id in gone {
         report.looked_at += 1;
-        look(service, gate, id, now, &mut report)?;
+        look(service, gate, id, now, report)?;
         if gate.pending()?.contains(&id) {
             continue;
         }
         // The note goes with the last object. Whoever marks it meanwhile has left, and relies on this sweep.
-        if service.owners.of(id).is_none() && gate.forget(id)? == Forgotten::Marked {
-            look(service, gate, id, now, &mut report)?;
+        if service.owners.of(id).is_none() {
+            if gate.forget(id)? == Forgotten::Marked {
+                look(service, gate, id, now, report)?;
+            } else {
+                Notes::new(gate.dir()).forget(id);
+            }
         }
     }
-    Ok(report)
+    Ok(())
+}
+
+fn during_sweep(source: Error) -> PassError {
+    PassError::Call {
+        what: "sweep: read the clusters".to_owned(),
+        source,
+    }
 }
 
 fn look<F: GateFs>(
@@ -136,8 +200,11 @@ fn look<F: GateFs>(
     now: u64,
     report: &mut Report,
 ) -> Result<(), PassError> {
+    let notes = Notes::new(gate.dir());
     gate.mark(id, &Hints::none())?;
-    let result = gate.run(id, MAX_PASSES, |hints| pass(service, id, hints, Depth::All, now));
+    let result = gate.run(id, MAX_PASSES, |hints| {
+        pass(service, &notes, id, hints, Depth::All, None, now)
+    });
     match result {
         Ok(_) => Ok(()),
         Err(PassError::Gate(e)) => Err(PassError::Gate(e)),
@@ -149,11 +216,13 @@ fn look<F: GateFs>(
     }
 }
 
-/// Does the document itself show that a look is due?
-fn is_due(document: &Document, now: u64, probe_every: u64) -> bool {
+/// Does the document itself show that a look is due? What was looked at before `may_wait` for its time.
+fn is_due(document: &Document, may_wait: bool, probe_every: u64, now: u64) -> bool {
     let template = &document.template;
-    let Ok(status) = Status::parse(template.get("STATUS"), document.id) else {
-        return true;
+    let status = match Status::parse(template.get("STATUS"), document.id) {
+        Ok(status) => status,
+        Err(Unusable::Schema(_)) => return !may_wait,
+        Err(_) => return true,
     };
     let spec_known = match template.get("SPEC").map(oneks_core::Spec::parse) {
         Some(Ok(spec)) => status.accepted.as_ref() == Some(&spec),
@@ -161,29 +230,50 @@ fn is_due(document: &Document, now: u64, probe_every: u64) -> bool {
     };
     let refused = status.refused.as_ref();
     let text = template.get("SPEC").unwrap_or_default();
-    let waits =
-        refused.is_some_and(|r| r.again > now && r.fingerprint == oneks_core::fingerprint::of_text(text));
+    let waits = refused.is_some_and(|r| {
+        (may_wait || r.again > now) && r.fingerprint == oneks_core::fingerprint::of_text(text)
+    });
     let recover = template.get("RECOVER").is_some_and(|t| !status.has_recovered(t));
     let delete = template
         .get("DELETE")
         .is_some_and(|d| matches!(d.trim().to_ascii_uppercase().as_str(), "YES" | "FORCE"));
     let protected = status.condition("DeletionProtected").is_some();
     let retry = status.retry.as_ref().is_some_and(|r| r.not_before <= now);
-    let working = status
+    let resting = oneks_core::plan::probe_is_due(&status, probe_every, now);
+    let ordered = !(spec_known || waits) || recover || delete && !protected;
+    ordered || !may_wait && (retry || resting || is_restless(&status))
+}
+
+/// Does the cluster await something that an event should tell?
+pub(crate) fn is_restless(status: &Status) -> bool {
+    status
         .groups()
         .any(|g| g.state.is_working() || g.state == oneks_core::state::GroupState::Warning)
         || status.guest_exec.is_some()
-        || !matches!(status.state, ClusterState::Running | ClusterState::Pending)
-            && !is_failure(status.state);
-    let resting = oneks_core::plan::probe_is_due(&status, probe_every, now);
-    !(spec_known || waits) || recover || delete && !protected || retry || working || resting
+        || status.refused.is_some()
+        || !matches!(status.state, ClusterState::Running | ClusterState::Pending) && !is_failure(status.state)
+}
+
+/// When something is due that no event will tell, seconds since the epoch.
+pub(crate) fn certain(status: &Status, probe_every: u64, now: u64) -> Option<u64> {
+    let works = status.groups().filter_map(|g| g.work.as_ref());
+    let deletion = status.deletion.iter().filter(|d| !d.failed);
+    works
+        .map(|w| w.deadline)
+        .chain(status.retry.iter().map(|r| r.not_before))
+        .chain(status.refused.iter().map(|r| r.again))
+        .chain(status.guest_exec.iter().map(|e| e.deadline))
+        .chain(deletion.map(|d| d.deadline))
+        .chain(oneks_core::plan::next_probe(status, probe_every, now + 1))
+        .filter(|time| *time > now)
+        .min()
 }
 
 fn is_failure(state: ClusterState) -> bool {
     state.as_str().ends_with("_FAILURE") && state != ClusterState::DeprovisioningFailure
 }
 
-/// The clusters whose noted VMs are not those that there are.
+/// The clusters at rest whose noted VMs are not those that there are. Others are watched.
 fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, Error> {
     let pool =
         service
@@ -203,6 +293,9 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
         let Ok(status) = Status::parse(document.template.get("STATUS"), document.id) else {
             continue;
         };
+        if is_restless(&status) {
+            continue;
+        }
         let router = status.control_plane.router.iter().flat_map(|r| &r.vms);
         let noted: BTreeMap<u32, VmCondition> = status
             .groups()
@@ -215,30 +308,4 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
         }
     }
     Ok(changed)
-}
-
-/// When all VMs were compared last: the time in a file beside the locks.
-struct Comparison {
-    path: PathBuf,
-}
-
-impl Comparison {
-    fn of(dir: &Path) -> Self {
-        Self {
-            path: dir.join("compared"),
-        }
-    }
-
-    fn is_due(&self, now: u64) -> bool {
-        let last = std::fs::read_to_string(&self.path)
-            .ok()
-            .and_then(|t| t.trim().parse::<u64>().ok());
-        last.is_none_or(|last| now.saturating_sub(last) >= COMPARE_EVERY || last > now)
-    }
-
-    fn done(&self, now: u64) {
-        if let Err(e) = std::fs::write(&self.path, now.to_string()) {
-            log::warn!("{} can't be written: {e}", self.path.display());
-        }
-    }
 }

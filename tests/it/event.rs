@@ -80,10 +80,15 @@ fn every_recorded_event_has_its_verdict() {
         (6, "drop: a call that this hook is not for"),
         (7, "drop: nothing that users say"),
         (25, "look at VM 17"),
+        // A command was handed over.
+        (28, "drop: the command is still running"),
         (30, "drop: not ours"),
         (31, "drop: not ours"),
         (36, "drop: not ours"),
         (41, "drop: not ours"),
+        // The VM of a virtual router, made on hold and released.
+        (42, "drop: not running yet"),
+        (43, "drop: not running yet"),
         (45, "drop: not ours"),
         (46, "drop: not ours"),
         (50, "drop: not ours"),

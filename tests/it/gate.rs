@@ -22,7 +22,7 @@ const ID: u32 = 7;
 fn vms<const N: usize>(ids: [u32; N]) -> Hints {
     Hints {
         vms: BTreeSet::from(ids),
-        deleted: None,
+        ..Hints::none()
     }
 }
 
@@ -187,7 +187,8 @@ fn a_failing_pass_keeps_its_hints() {
     };
     let hints = Hints {
         vms: BTreeSet::from([1]),
-        deleted: Some(deleted),
+        deleted: Some(Box::new(deleted)),
+        ..Hints::none()
     };
     gate.mark(ID, &hints).unwrap();
     for _ in 0..3 {

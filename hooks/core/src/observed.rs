@@ -21,6 +21,8 @@ pub struct Observed {
     pub looked_for: BTreeSet<u32>,
     /// The owner's virtual routers.
     pub routers: Option<Vec<Router>>,
+    /// Virtual routers that were given their VMs in this pass. Their ids are not known yet.
+    pub instantiated: BTreeSet<u32>,
     /// The owner's VM templates.
     pub templates: Option<Vec<Template>>,
     /// The owner's networks that are named like the cluster's reservations.
@@ -138,6 +140,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// As TYPE says it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seed => "SEED",
+            Self::Router => "ROUTER",
+            Self::ControlPlane => "CONTROL_PLANE",
+            Self::Node => "NODE",
+            Self::Other => "OTHER",
+        }
+    }
+
     /// Reads TYPE.
     pub fn parse(text: &str) -> Self {
         match text {

@@ -141,7 +141,7 @@ fn unjudged(explanation: &mut Explanation, cluster: &Cluster) {
         return;
     }
     explanation.waits_for.push(Await {
-        what: "the hooks, which look at each new document, and the sweep, which looks once a minute"
+        what: "the hooks, which look at each new document, and the sweep, which looks every few minutes"
             .to_owned(),
         hook: Some("document"),
         until: None,

@@ -133,7 +133,7 @@ fn delete<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
                 return Ok(Verdict::Look {
                     clusters: vec![id],
                     hints: Hints {
-                        deleted: document.deleted(id),
+                        deleted: document.deleted(id).map(Box::new),
                         ..Hints::none()
                     },
                 });

@@ -2,6 +2,12 @@
 
 use std::io::Read;
 
+use oneks_core::observed::Kind;
+use oneks_core::plan::Told;
+use oneks_driver::VmCondition;
+use opennebula::objects::{LcmState, VmState};
+
+use crate::convert;
 use crate::gate::Hints;
 
 use super::xml::{Damaged, Token, Xml};
@@ -10,61 +16,175 @@ use super::{Reason, Verdict, id};
 /// Most tags of one VM that are looked at.
 const TAGS: usize = 4;
 
+/// Longest value that is read: an id, or one word.
+const WORD: usize = 64;
+
 pub(super) fn look<R: Read>(mut xml: Xml<R>) -> Verdict {
-    read(&mut xml).unwrap_or(Verdict::Drop(Reason::Unreadable))
+    match read(&mut xml) {
+        Ok(vm) => vm.verdict(),
+        Err(Damaged) => Verdict::Drop(Reason::Unreadable),
+    }
+}
+
+/// What is read of a VM.
+#[derive(Debug, Default)]
+struct Vm {
+    id: Option<u32>,
+    state: Option<u32>,
+    lcm_state: Option<u32>,
+    previous_state: Option<u32>,
+    previous_lcm_state: Option<u32>,
+    /// A guest command runs.
+    executing: bool,
+    clusters: Vec<u32>,
+    group: Option<u32>,
+    kind: Option<Kind>,
 }
 
 /// Reads as far as the end of `USER_TEMPLATE`; what follows is history.
-fn read<R: Read>(xml: &mut Xml<R>) -> Result<Verdict, Damaged> {
-    let mut vm = None;
-    let mut clusters = Vec::new();
-    // Which of USER_TEMPLATE and ONEKS are open, at depth 2 and 3.
+fn read<R: Read>(xml: &mut Xml<R>) -> Result<Vm, Damaged> {
+    let mut vm = Vm::default();
+    // Which elements are open, at depth 2 and 3.
+    let (mut in_template, mut in_command) = (false, false);
     let (mut in_user_template, mut in_tag) = (false, false);
     loop {
         let field = match xml.next()? {
-            Token::Open("VM") => Field::Vm,
-            Token::Open("ID") => Field::Id,
-            Token::Open("USER_TEMPLATE") => Field::UserTemplate,
-            Token::Open("ONEKS") => Field::Tag,
-            Token::Open("CLUSTER_ID") => Field::ClusterId,
-            Token::Open(_) => Field::Other,
+            Token::Open(name) => Field::of(name),
             Token::Close => Field::Close,
             Token::Text(_) => continue,
             Token::End => return Err(Damaged),
         };
         match (xml.depth(), field) {
             (1, Field::Vm) => {}
-            (1, _) if vm.is_none() => return Err(Damaged),
-            (2, Field::Id) => vm = id(&xml.text(64)?.ok_or(Damaged)?),
+            (1, _) if vm.id.is_none() => return Err(Damaged),
+            (2, Field::Id) => vm.id = id(&xml.text(WORD)?.ok_or(Damaged)?),
+            (2, Field::State) => vm.state = number(xml)?,
+            (2, Field::LcmState) => vm.lcm_state = number(xml)?,
+            (2, Field::PreviousState) => vm.previous_state = number(xml)?,
+            (2, Field::PreviousLcmState) => vm.previous_lcm_state = number(xml)?,
+            (2, Field::Template) => in_template = true,
+            (3, Field::Command) => in_command = in_template,
+            (4, Field::Status) if in_command => {
+                vm.executing = xml.text(WORD)?.is_some_and(|text| text.trim() == "EXECUTING");
+            }
             (2, Field::UserTemplate) => in_user_template = true,
             (3, Field::Tag) => in_tag = in_user_template,
             (4, Field::ClusterId) if in_tag => {
-                let cluster = xml.text(64)?.and_then(|text| id(&text));
-                if clusters.len() < TAGS && cluster.is_some_and(|cluster| !clusters.contains(&cluster)) {
-                    clusters.extend(cluster);
+                let cluster = number(xml)?;
+                if vm.clusters.len() < TAGS && cluster.is_some_and(|cluster| !vm.clusters.contains(&cluster))
+                {
+                    vm.clusters.extend(cluster);
                 }
             }
-            (2, Field::Close) => in_tag = false,
+            (4, Field::GroupId) if in_tag => vm.group = number(xml)?,
+            (4, Field::Type) if in_tag => vm.kind = xml.text(WORD)?.map(|text| Kind::parse(text.trim())),
+            (2, Field::Close) => (in_tag, in_command) = (false, false),
             (1, Field::Close) if in_user_template => break,
+            (1, Field::Close) => in_template = false,
             (0, Field::Close) => break,
             _ => {}
         }
     }
-    if clusters.is_empty() {
-        return Ok(Verdict::Drop(Reason::NotOurs));
-    }
-    Ok(Verdict::Look {
-        clusters,
-        hints: vm.map_or_else(Hints::none, Hints::vm),
-    })
+    Ok(vm)
 }
 
+fn number<R: Read>(xml: &mut Xml<R>) -> Result<Option<u32>, Damaged> {
+    Ok(xml.text(WORD)?.and_then(|text| id(&text)))
+}
+
+impl Vm {
+    fn verdict(self) -> Verdict {
+        if self.clusters.is_empty() {
+            return Verdict::Drop(Reason::NotOurs);
+        }
+        if let Some(reason) = self.no_news() {
+            return Verdict::Drop(reason);
+        }
+        let hints = match (self.id, self.told()) {
+            (Some(id), Some(told)) => Hints::told(id, told),
+            (Some(id), None) => Hints::vm(id),
+            (None, _) => Hints::none(),
+        };
+        Verdict::Look {
+            clusters: self.clusters,
+            hints,
+        }
+    }
+
+    /// Why the event itself shows that there is nothing to be done about it.
+    fn no_news(&self) -> Option<Reason> {
+        let state = self.state.map(VmState::from_number)?;
+        let before = self.previous_state.map(VmState::from_number)?;
+        let known = self.kind.is_some_and(|kind| kind != Kind::Other);
+        let waits = |state| matches!(state, VmState::Init | VmState::Pending | VmState::Hold);
+        if known && waits(state) && waits(before) {
+            // It has never run, and whoever made it knows that it is there.
+            return Some(Reason::NotYetRunning);
+        }
+        let active = [state, before] == [VmState::Active; 2];
+        let (lcm, lcm_before) = (self.lcm_state?, self.previous_lcm_state?);
+        let handed_over = LcmState::from_number(lcm) == LcmState::Running
+            && LcmState::from_number(lcm_before) == LcmState::Hotplug;
+        (active && handed_over && self.executing).then_some(Reason::StillExecuting)
+    }
+
+    /// How the VM is, if that is all there is to the event. One that comes back from hot-plugging has not changed, but
+    /// takes commands again.
+    fn told(&self) -> Option<Told> {
+        if self.clusters.len() > 1 {
+            return None;
+        }
+        let condition =
+            |state, lcm| convert::condition(VmState::from_number(state), LcmState::from_number(lcm));
+        let now = condition(self.state?, self.lcm_state?);
+        let before = condition(self.previous_state?, self.previous_lcm_state?);
+        let again = now == VmCondition::Running && before == VmCondition::Running;
+        (!again).then_some(Told {
+            condition: now,
+            kind: self.kind?,
+            group: self.group,
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
 enum Field {
     Vm,
     Id,
+    State,
+    LcmState,
+    PreviousState,
+    PreviousLcmState,
+    Template,
+    Command,
+    Status,
     UserTemplate,
     Tag,
     ClusterId,
+    GroupId,
+    Type,
     Other,
     Close,
+}
+
+impl Field {
+    fn of(name: &str) -> Self {
+        match name {
+            "VM" => Self::Vm,
+            "ID" => Self::Id,
+            "STATE" => Self::State,
+            "LCM_STATE" => Self::LcmState,
+            "PREV_STATE" => Self::PreviousState,
+            "PREV_LCM_STATE" => Self::PreviousLcmState,
+            "TEMPLATE" => Self::Template,
+            "QEMU_GA_EXEC" => Self::Command,
+            "STATUS" => Self::Status,
+            "USER_TEMPLATE" => Self::UserTemplate,
+            "ONEKS" => Self::Tag,
+            "CLUSTER_ID" => Self::ClusterId,
+            "GROUP_ID" => Self::GroupId,
+            "TYPE" => Self::Type,
+            _ => Self::Other,
+        }
+    }
 }

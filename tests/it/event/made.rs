@@ -1,8 +1,10 @@
 //! Events of our own making: forged, damaged, of every kind.
 
-use oneks::event::{Kind, read};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use oneks::event::{Kind, Verdict, read};
 
-use super::{short, verdict};
+use super::{recorded, short, stdin, verdict};
 
 /// A call as the hook manager writes it, from input and output parameters.
 fn call(result: u32, inputs: &[&str], outputs: &[&str], extra: &str) -> String {
@@ -221,6 +223,75 @@ fn the_other_document_calls() {
     ] {
         assert_eq!(verdict(event, &xml), expected, "{event} {xml}");
     }
+}
+
+/// What an event says of a state is old only if nothing can have happened; what it tells of a VM is how it is.
+#[test]
+fn a_state_is_dropped_only_if_it_tells_nothing() {
+    let (_, payload) = &recorded()[&28];
+    let xml = String::from_utf8(STANDARD.decode(payload).unwrap()).unwrap();
+    let event = |now: (u32, u32), before: (u32, u32), status: &str, kind: &str| {
+        let xml = [
+            ("<STATE>3<", format!("<STATE>{}<", now.0)),
+            ("<LCM_STATE>3<", format!("<LCM_STATE>{}<", now.1)),
+            ("<PREV_STATE>3<", format!("<PREV_STATE>{}<", before.0)),
+            ("<PREV_LCM_STATE>17<", format!("<PREV_LCM_STATE>{}<", before.1)),
+            ("[EXECUTING]", format!("[{status}]")),
+            ("[NodeGroup]", format!("[{kind}]")),
+        ]
+        .into_iter()
+        .fold(xml.clone(), |xml, (from, to)| {
+            assert_eq!(xml.matches(from).count(), 1, "{from}");
+            xml.replace(from, &to)
+        });
+        let input = stdin("vm-x", STANDARD.encode(xml).as_bytes());
+        match read(Kind::VmState, input.as_slice()) {
+            Verdict::Look { hints, .. } => match hints.tidings.vms.get(&17) {
+                Some(told) => format!("{:?} {:?} {:?}", told.condition, told.kind, told.group),
+                None => "look".to_owned(),
+            },
+            other => short(&other),
+        }
+    };
+    let (running, hotplug) = ((3, 3), (3, 17));
+    for (now, before, status, expected) in [
+        // A command was handed over, nothing else.
+        (
+            running,
+            hotplug,
+            "EXECUTING",
+            "drop: the command is still running",
+        ),
+        // It could not be, or was cancelled, or ended before; or the VM was changed otherwise.
+        (running, hotplug, "ERROR", "look"),
+        (running, hotplug, "CANCELLED", "look"),
+        (running, hotplug, "DONE", "look"),
+        (running, (3, 25), "EXECUTING", "look"),
+        // The VM boots, or comes back; a command of before the crash may still be noted.
+        (running, (3, 2), "EXECUTING", "Running Node Some(3)"),
+        (running, (3, 20), "EXECUTING", "Running Node Some(3)"),
+        (running, (3, 16), "EXECUTING", "Running Node Some(3)"),
+        ((8, 0), running, "EXECUTING", "Down Node Some(3)"),
+        ((3, 16), running, "EXECUTING", "Down Node Some(3)"),
+        ((3, 36), (3, 2), "EXECUTING", "Failed Node Some(3)"),
+        ((6, 0), (3, 11), "EXECUTING", "Ending Node Some(3)"),
+        // It was made, held, released.
+        ((1, 0), (1, 0), "", "drop: not running yet"),
+        ((2, 0), (2, 0), "", "drop: not running yet"),
+        ((1, 0), (2, 0), "", "drop: not running yet"),
+        // It ran before.
+        ((1, 0), running, "", "Starting Node Some(3)"),
+        ((1, 0), (3, 36), "", "Starting Node Some(3)"),
+        ((1, 0), (9, 0), "", "Starting Node Some(3)"),
+    ] {
+        assert_eq!(
+            event(now, before, status, "NODE"),
+            expected,
+            "{now:?} {before:?} {status}"
+        );
+    }
+    // A VM of a kind that this version does not know is looked at.
+    assert_eq!(event((1, 0), (1, 0), "", "NodeGroup"), "Starting Other Some(3)");
 }
 
 #[test]

@@ -37,9 +37,35 @@ pub struct Life {
     pub errors: Vec<String>,
     /// How many hooks and sweeps were killed.
     pub deaths: u32,
+    /// The calls of hooks and sweeps, in order.
+    pub made: Vec<Made>,
     next_sweep: u64,
     before: Remains,
     _prefix: Prefix,
+}
+
+/// The calls of one hook or sweep.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// When it ran, epoch seconds.
+    pub time: u64,
+    /// What started it: a call, `VM/ACTIVE/RUNNING` and the like, or `sweep`.
+    pub cause: String,
+    /// The methods that it called, in order.
+    pub methods: Vec<String>,
+}
+
+/// Notes the calls since there were `before`.
+fn note(made: &mut Vec<Made>, sandbox: &Sandbox, before: usize, cause: &str) {
+    let methods = sandbox.calls().calls[before..]
+        .iter()
+        .map(|c| c.method.clone())
+        .collect();
+    made.push(Made {
+        time: sandbox.now(),
+        cause: cause.to_owned(),
+        methods,
+    });
 }
 
 impl Life {
@@ -67,6 +93,7 @@ impl Life {
             sweeping: true,
             errors: Vec::new(),
             deaths: 0,
+            made: Vec::new(),
             next_sweep,
             before,
             _prefix: prefix,
@@ -160,12 +187,14 @@ impl Life {
             end
         };
         let (service, errors, deaths) = (&self.service, &mut self.errors, &mut self.deaths);
-        let mut events = 0;
-        let mut runner = |execution: &Execution, now: u64| {
-            events += 1;
-            run(service, execution, now, errors, deaths)
-        };
+        let made = &mut self.made;
         let sandbox = self.sandbox.clone();
+        let mut runner = |execution: &Execution, now: u64| {
+            let before = sandbox.calls().len();
+            let record = run(service, execution, now, errors, deaths);
+            note(made, &sandbox, before, &execution.key);
+            record
+        };
         let quiet = std::cell::Cell::new(false);
         let end = sandbox.run_until(&mut runner, until, |_| quiet.replace(true));
         if end == RunEnd::Quiet || !sandbox.has_events() {
@@ -177,11 +206,13 @@ impl Life {
     /// One sweep, as the timer starts it.
     pub fn sweep(&mut self) {
         let (service, now) = (&self.service, self.sandbox.now());
+        let before = self.sandbox.calls().len();
         match survive(|| sweep::sweep(service, now)) {
             Some(Ok(report)) => self.errors.extend(report.failed),
             Some(Err(e)) => self.errors.push(e.to_string()),
             None => self.deaths += 1,
         }
+        note(&mut self.made, &self.sandbox, before, "sweep");
     }
 
     /// What is there that was not there before the first cluster.

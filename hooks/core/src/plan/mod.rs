@@ -24,6 +24,7 @@ mod delete;
 mod enlist;
 mod guest;
 mod health;
+mod news;
 mod node_group;
 mod observe;
 mod outcome;
@@ -45,8 +46,9 @@ use crate::status::{Status, Truth};
 use context::Context;
 pub use converge::FINGERPRINT_ATTRIBUTE;
 pub use delete::{Teardown, teardown};
+pub use news::{Tidings, Told, is_news};
 pub use outcome::{Outcome, absorb};
-pub use rest::probe_is_due;
+pub use rest::{next_probe, probe_is_due};
 
 /// What the document says.
 #[derive(Debug, Clone, PartialEq, Eq)]

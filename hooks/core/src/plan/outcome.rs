@@ -77,10 +77,9 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
         }),
         // Its addresses are OpenNebula's choice, so the list has to be read again.
         (Action::AllocateRouter { .. }, _) => observed.routers = None,
-        (Action::InstantiateRouter { .. }, _) => {
-            // Names and ids of the VMs are OpenNebula's choice.
-            observed.routers = None;
-            observed.all_vms = false;
+        // Names and ids of the VMs are OpenNebula's choice; they come with events of their own.
+        (Action::InstantiateRouter { id, .. }, _) => {
+            observed.instantiated.insert(*id);
         }
         (Action::Exec { vm, command, .. }, _) => {
             if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *vm) {

@@ -25,28 +25,47 @@ const PATIENCE: u32 = 3;
 ///
 /// What is under way, failed questions among it, is noticed by other means.
 pub fn probe_is_due(status: &Status, every: u64, now: u64) -> bool {
+    next_probe(status, every, now) == Some(now)
+}
+
+/// When a cluster at rest is to be asked next, from `now` on, if nothing happens to it before.
+pub fn next_probe(status: &Status, every: u64, now: u64) -> Option<u64> {
+    let asked = |g: &Group| g.state == GroupState::Running && !g.vms.is_empty();
     let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
     let paused = status.accepted.as_ref().is_none_or(|a| a.paused);
-    let at_rest = |g: &Group| g.state == GroupState::Running && !g.vms.is_empty();
-    guest
-        && !paused
-        && status.deletion.is_none()
-        && status
-            .groups()
-            .filter(|g| at_rest(g))
-            .any(|g| g.failed_commands > 0 || is_due(status.document, g, every, now))
+    if !guest || paused || status.deletion.is_some() {
+        return None;
+    }
+    let next = |g: &Group| {
+        if g.failed_commands > 0 {
+            Some(now)
+        } else {
+            next_moment(status.document, g, every, now)
+        }
+    };
+    status.groups().filter(|g| asked(g)).filter_map(next).min()
 }
 
 fn is_due(cluster: u32, group: &Group, every: u64, now: u64) -> bool {
+    next_moment(cluster, group, every, now) == Some(now)
+}
+
+/// The first time from `now` on at which the group is due. Never, if `every` is 0.
+fn next_moment(cluster: u32, group: &Group, every: u64, now: u64) -> Option<u64> {
     if every == 0 {
-        return false;
+        return None;
     }
     let moment = (every / 15).max(MOMENT).min(every);
     let last = group.probe.as_ref().map_or(0, |p| p.at);
-    let rested = now.saturating_sub(last) >= (every - moment).max(every / 2);
+    let rested = now.max(last.saturating_add((every - moment).max(every / 2)));
     // Fibonacci hashing: neighbours are far apart.
     let offset = u64::from(cluster).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-    rested && (now.saturating_add(offset)) % every < moment
+    let phase = rested.saturating_add(offset) % every;
+    Some(if phase < moment {
+        rested
+    } else {
+        rested.saturating_add(every - phase)
+    })
 }
 
 /// Has Kubernetes said of just these nodes that they are not as they should be?

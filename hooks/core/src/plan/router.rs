@@ -136,7 +136,7 @@ fn make(context: &mut Context<'_>, status: &mut Status, plan: &Bootstrap) -> Opt
     };
     let there = u32::try_from(found.vms.iter().filter(|id| !ends(id)).count()).unwrap_or(u32::MAX);
     let missing = replicas.saturating_sub(there);
-    if missing == 0 {
+    if missing == 0 || context.observed.instantiated.contains(&found.id) {
         return None;
     }
     let id = instantiated_from(context, status, template, plan)?;
