@@ -79,6 +79,11 @@ impl<'a> Fence<'a> {
         self.look()
     }
 
+    /// The pass has written this status itself.
+    pub fn wrote(&mut self, status: &Status) {
+        (self.rev, self.claim) = (status.rev, status.claim.clone());
+    }
+
     /// Is the cluster still this pass's?
     ///
     /// # Errors

@@ -231,6 +231,18 @@ impl Work<'_> {
                 }
                 continue;
             }
+            if previous.control_plane.teardown
+                && !next.control_plane.teardown
+                && actions.iter().any(Action::creates)
+            {
+                // Whoever finds what is made now must not take it for what was to be torn down.
+                let mut clean = previous.clone();
+                clean.forget_bootstrap();
+                self.write(&fence, &previous, &mut clean, None, forget_kubeconfig)?;
+                fence.wrote(&clean);
+                (previous, status) = (clean.clone(), clean);
+                continue;
+            }
             status = next;
             if actions.is_empty() {
                 return self.write(

@@ -432,6 +432,16 @@ impl Status {
         unknown::restore(read, &known, &mut written).then_some(written)
     }
 
+    /// Forgets what a failed bootstrap made, once all of it is torn down.
+    pub fn forget_bootstrap(&mut self) {
+        self.control_plane.teardown = false;
+        self.control_plane.seed = None;
+        self.control_plane.router = None;
+        self.endpoint = None;
+        self.gateway = None;
+        self.kubeconfig = false;
+    }
+
     /// All groups, the control plane first.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         std::iter::once(&self.control_plane).chain(&self.node_groups)

@@ -204,12 +204,7 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         if !delete::bootstrap_gone(context, status) {
             return;
         }
-        status.control_plane.teardown = false;
-        status.control_plane.seed = None;
-        status.control_plane.router = None;
-        status.endpoint = None;
-        status.gateway = None;
-        status.kubeconfig = false;
+        status.forget_bootstrap();
     }
     let id = status.control_plane.id;
     let Some(plan) = ask(context, status, spec) else {
