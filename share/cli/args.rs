@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    audit, check, create, delete, events, explain, generate, kubeconfig, list, plan, profile, recover,
-    rename, rights, scale, setup, show, simulate, update, upgrade,
+    audit, check, create, delete, doctor, events, explain, generate, kubeconfig, list, plan, profile,
+    recover, rename, rights, scale, setup, show, simulate, update, upgrade,
 };
 use crate::failure::Code;
 
@@ -117,6 +117,8 @@ pub enum Command {
     Gc(audit::Gc),
     /// Register the hooks at OpenNebula, as oneadmin
     Setup(setup::Setup),
+    /// Look for what commonly goes wrong with an installation
+    Doctor(doctor::Doctor),
     /// Write man pages and completions
     #[command(subcommand, hide = true)]
     Generate(generate::Generate),

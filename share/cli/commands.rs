@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod create;
 pub mod delete;
+pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod generate;

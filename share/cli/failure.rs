@@ -33,6 +33,12 @@ pub enum Failure {
     /// There is no session.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// Nothing failed, but something is not well.
+    #[error("{0}")]
+    Warnings(String),
+    /// Nothing is wrong as far as it could be seen, which was not far enough.
+    #[error("{0}")]
+    Unknown(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -70,11 +76,15 @@ pub enum Code {
     TimedOut = 6,
     /// The user may not do this, or is not known.
     NotAllowed = 7,
+    /// Nothing failed, but there are warnings.
+    Warnings = 8,
+    /// Not everything could be seen.
+    Unknown = 9,
 }
 
 impl Code {
     /// Every code with its meaning.
-    pub const TABLE: [(Self, &'static str); 8] = [
+    pub const TABLE: [(Self, &'static str); 10] = [
         (
             Self::Success,
             "it was done; with --wait: the cluster is as wanted",
@@ -98,6 +108,8 @@ impl Code {
             Self::NotAllowed,
             "OpenNebula does not know the user, or forbids it",
         ),
+        (Self::Warnings, "doctor: nothing failed, but there are warnings"),
+        (Self::Unknown, "doctor: all is well that could be seen"),
     ];
 
     /// The number.
@@ -121,6 +133,8 @@ impl Failure {
             Self::NotFound(_) => Code::NotFound,
             Self::Refused(_) => Code::Refused,
             Self::OperationFailed(_) => Code::OperationFailed,
+            Self::Warnings(_) => Code::Warnings,
+            Self::Unknown(_) => Code::Unknown,
             Self::TimedOut(_) => Code::TimedOut,
             Self::Call(e) if e.is_not_found() => Code::NotFound,
             Self::Call(e) if e.is_authorization() || e.is_authentication() => Code::NotAllowed,

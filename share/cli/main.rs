@@ -9,9 +9,11 @@ mod cluster;
 mod commands;
 mod complete;
 mod connect;
+mod doctor;
 mod edit;
 mod failure;
 mod format;
+mod images;
 mod out;
 mod perspective;
 mod select;
@@ -20,6 +22,7 @@ mod table;
 mod time;
 mod tls;
 mod validate;
+mod verdict;
 mod wait;
 
 use std::process::ExitCode;
@@ -100,5 +103,6 @@ fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
         Command::Simulate(simulate) => simulate.run(app),
         Command::Generate(generate) => generate.run(app),
         Command::Setup(setup) => setup.run(app),
+        Command::Doctor(doctor) => doctor.run(app),
     }
 }

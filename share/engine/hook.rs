@@ -45,6 +45,7 @@ pub fn sweep_main() -> ExitCode {
     let run = || -> anyhow::Result<()> {
         let (service, now) = open("sweep")?;
         let report = sweep::sweep(&service, now)?;
+        sweep::note(service.gate.dir(), now);
         if report.failed.is_empty() {
             return Ok(());
         }

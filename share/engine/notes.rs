@@ -7,6 +7,7 @@
 //! | `<id>.ended` | the cluster was deleted by a pass that found nothing left of it |
 //! | `swept` | when to read all clusters again |
 //! | `compared` | when all virtual machines were compared last |
+//! | `last-sweep` | when the sweep ended last, for `oneks doctor`; written by [`crate::sweep::note`] |
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -223,6 +223,8 @@ impl Observer<'_> {
                         .template
                         .iter()
                         .filter_map(|a| Some((a.name.clone(), a.value.as_text()?.to_owned())))
+                        // Profiles may recognise an image by its name.
+                        .chain([("NAME".to_owned(), image.name.clone())])
                         .collect(),
                 })
                 .collect(),

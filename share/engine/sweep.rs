@@ -7,6 +7,9 @@
 //! VMs, less often.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use oneks_core::names;
 use oneks_core::state::ClusterState;
@@ -31,6 +34,20 @@ const READ_EVERY: (u64, u64) = (60, 300);
 
 /// Seconds between two comparisons of all virtual machines with what the clusters note.
 const COMPARE_EVERY: u64 = 600;
+
+/// File beside the locks with the time of the last sweep, for those who want to know whether it runs.
+pub const SWEPT: &str = "last-sweep";
+
+/// Notes that a sweep came to its end.
+pub fn note(locks: &Path, now: u64) {
+    let write = || std::fs::write(locks.join(SWEPT), now.to_string());
+    // Made by the first mark, as a rule; there may have been none since this machine started.
+    let make = || DirBuilder::new().mode(0o750).create(locks);
+    let result = write().or_else(|_| make().and_then(|()| write()));
+    if let Err(e) = result {
+        log::warn!("{} can't be written: {e}", locks.join(SWEPT).display());
+    }
+}
 
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

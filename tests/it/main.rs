@@ -20,5 +20,6 @@ mod matrix;
 mod packages;
 mod plain_life;
 mod profile;
+mod programs;
 mod support;
 mod wake_ups;

@@ -1,21 +1,23 @@
 //! `oneks check`: is everything there for a cluster in a certain place?
 
-use clap::builder::styling::{AnsiColor, Style};
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use oneks_core::profile::Catalog;
 use opennebula::Client;
 use opennebula::calls::{PoolFilter, PoolRange};
-use opennebula::objects::{DatastoreType, Image, Resource, Right, User, Vnet};
+use opennebula::objects::{DatastoreType, Resource, Right, User, Vnet};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::cluster::Cluster;
 use crate::commands::create::place::{Kind, Place};
 use crate::complete;
+use crate::doctor::OLDEST;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
+use crate::images::{Found, Purpose};
 use crate::table::{self, Column, TableArgs};
+use crate::verdict::Verdict;
 use crate::{select, validate};
 
 /// `oneks check`.
@@ -53,33 +55,6 @@ struct Item {
     about: &'static str,
     verdict: Verdict,
     message: String,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    /// It may work, but not well.
-    Warning,
-    /// It can't work.
-    Failed,
-    /// The user may not see it. The hooks can, and will look.
-    Unknown,
-}
-
-/// The first version of OpenNebula that runs commands in guests.
-const OLDEST: (u32, u32) = (7, 2);
-
-impl Verdict {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "WARNING",
-            Self::Failed => "FAILED",
-            Self::Unknown => "unknown",
-        }
-    }
 }
 
 impl Check {
@@ -340,48 +315,20 @@ impl Survey {
             .client
             .imagepool_info(PoolFilter::All, PoolRange::default())?
             .items;
-        let images: Vec<&Image> = images.iter().filter(|i| i.datastore_id == Some(id)).collect();
-        let families = catalog
-            .iter()
-            .flat_map(|c| c.control_planes.values().chain(c.node_groups.values()));
-        let mut seen = Vec::new();
-        for (purpose, marks) in families.flat_map(|f| &f.images) {
-            if seen.contains(&(purpose, marks)) {
-                continue;
-            }
-            seen.push((purpose, marks));
-            let fits = |image: &&&Image| {
-                marks.iter().any(|mark| {
-                    let value = if mark.attribute == "NAME" {
-                        Some(image.name.as_str())
-                    } else {
-                        image.template.get(&mark.attribute)
-                    };
-                    value == Some(mark.value.as_str())
-                })
+        for purpose in catalog.iter().flat_map(|c| Purpose::of(c)) {
+            let name = &purpose.name;
+            let (verdict, message) = match purpose.find(&images, id) {
+                Found::Ready(image) => (Verdict::Ok, format!("{name}: {} ({})", image.id, image.name)),
+                Found::NotReady(image) => (
+                    Verdict::Failed,
+                    format!("{name}: {} ({}) can't be used now", image.id, image.name),
+                ),
+                Found::Missing => (
+                    Verdict::Failed,
+                    format!("{name}: none in datastore {id} has {}", purpose.marks()),
+                ),
             };
-            let found = images.iter().filter(fits).max_by_key(|i| i.id);
-            match found {
-                Some(image) if image.state.is_usable() => {
-                    self.add(
-                        "image",
-                        Verdict::Ok,
-                        format!("{purpose}: {} ({})", image.id, image.name),
-                    );
-                }
-                Some(image) => {
-                    let message = format!("{purpose}: {} ({}) can't be used now", image.id, image.name);
-                    self.add("image", Verdict::Failed, message);
-                }
-                None => {
-                    let marks: Vec<String> = marks
-                        .iter()
-                        .map(|m| format!("{}={}", m.attribute, m.value))
-                        .collect();
-                    let message = format!("{purpose}: none in datastore {id} has {}", marks.join(" or "));
-                    self.add("image", Verdict::Failed, message);
-                }
-            }
+            self.add("image", verdict, message);
         }
         Ok(())
     }
@@ -464,16 +411,6 @@ const ITEMS: &[Column<Item>] = &[
     Column::new("VERDICT", "What came of it", |i: &Item| {
         i.verdict.as_str().to_owned()
     })
-    .style(style),
+    .style(|i: &Item| i.verdict.style()),
     Column::new("MESSAGE", "Why", |i: &Item| i.message.clone()).wraps(),
 ];
-
-fn style(item: &Item) -> Style {
-    let colour = match item.verdict {
-        Verdict::Ok => AnsiColor::Green,
-        Verdict::Warning => AnsiColor::Yellow,
-        Verdict::Failed => AnsiColor::Red,
-        Verdict::Unknown => AnsiColor::BrightBlack,
-    };
-    Style::new().fg_color(Some(colour.into()))
-}

@@ -33,7 +33,7 @@ pub use datastore::{Datastore, DatastoreType};
 pub use document::Document;
 pub use group::Group;
 pub use guest_exec::{GuestExec, GuestExecStatus};
-pub use hook::Hook;
+pub use hook::{Hook, HookExecution};
 pub use host::{Host, HostState};
 pub use image::{Image, ImageState, ImageType};
 pub use market_app::MarketApp;
@@ -57,6 +57,21 @@ pub(crate) use read::Element;
 use read::from_xml;
 
 from_xml!(
-    Acl, Cluster, Datastore, Document, Group, Hook, Host, Image, MarketApp, RaftStatus, User, Vm, VmGroup,
-    VmTemplate, Vnet, Vrouter,
+    Acl,
+    Cluster,
+    Datastore,
+    Document,
+    Group,
+    Hook,
+    HookExecution,
+    Host,
+    Image,
+    MarketApp,
+    RaftStatus,
+    User,
+    Vm,
+    VmGroup,
+    VmTemplate,
+    Vnet,
+    Vrouter,
 );

@@ -3,8 +3,9 @@
 use super::{Cloud, spec};
 
 /// Commands that change nothing, so that their examples can share a cloud.
-const READING: [&str; 11] = [
+const READING: [&str; 12] = [
     "list", "top", "show", "explain", "plan", "events", "check", "profile", "audit", "logs", "simulate",
+    "doctor",
 ];
 
 fn prepared() -> Cloud {
@@ -39,7 +40,11 @@ fn every_example_works() {
             fresh = prepared();
             &mut fresh
         };
-        let user = if verb == "setup" { "oneadmin" } else { "alice" };
+        let user = if matches!(verb, "setup" | "doctor" | "images") {
+            "oneadmin"
+        } else {
+            "alice"
+        };
         let answer = if arguments.contains("--wait") {
             cloud.watch(arguments)
         } else if verb == "top" {
@@ -47,6 +52,8 @@ fn every_example_works() {
         } else {
             cloud.run(user, arguments)
         };
-        assert_eq!(answer.code, 0, "{example}\n{}\n{}", answer.out, answer.err);
+        // The front-end of a test is not well; that the doctor says so is his work.
+        let expected = if verb == "doctor" { 4 } else { 0 };
+        assert_eq!(answer.code, expected, "{example}\n{}\n{}", answer.out, answer.err);
     }
 }

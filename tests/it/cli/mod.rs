@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // everything here is a test
 
 mod cloud;
+mod doctor;
 mod examples;
 mod generated;
 mod life;

@@ -1,4 +1,4 @@
-//! `one.group.info`, `one.acl.info`
+//! `one.group.info`, `one.grouppool.info`, `one.acl.info`
 
 use crate::client::Client;
 use crate::error::Error;
@@ -8,6 +8,11 @@ impl Client {
     /// A group. `decrypt` has an effect for administrators only.
     pub fn group_info(&self, id: u32, decrypt: bool) -> Result<Group, Error> {
         self.object("one.group.info", vec![id.into(), decrypt.into()], Group::from_xml)
+    }
+
+    /// All groups that the caller may see: for administrators all there are.
+    pub fn grouppool_info(&self) -> Result<Pool<Group>, Error> {
+        self.pool("one.grouppool.info", vec![])
     }
 
     /// The access control rules of the cloud.

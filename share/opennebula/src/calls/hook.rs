@@ -1,9 +1,9 @@
-//! `one.hook.*`, `one.hookpool.info`. For administrators.
+//! `one.hook.*`, `one.hookpool.info`, `one.hooklog.info`. For administrators.
 
 use super::UpdateMode;
 use crate::client::{Client, Repeat};
 use crate::error::Error;
-use crate::objects::{Hook, Pool};
+use crate::objects::{Hook, HookExecution, Pool};
 
 impl Client {
     /// Makes a hook and returns its id. Its name must be new to the cloud.
@@ -28,6 +28,15 @@ impl Client {
     /// Deletes a hook.
     pub fn hook_delete(&self, id: u32) -> Result<(), Error> {
         self.done("one.hook.delete", vec![id.into()], Repeat::Idempotent)
+    }
+
+    /// The executions of all hooks that are still recorded, from a time in Unix seconds on; only those that failed, if
+    /// that is wanted. Each brings its whole input along, so ask for a short time.
+    pub fn hooklog_info(&self, since: u64, failed_only: bool) -> Result<Pool<HookExecution>, Error> {
+        let since = i32::try_from(since).unwrap_or(i32::MAX);
+        let outcome = if failed_only { -1 } else { 0 };
+        let params = vec![since.into(), (-1).into(), (-1).into(), outcome.into()];
+        self.pool("one.hooklog.info", params)
     }
 
     /// All hooks.

@@ -55,6 +55,9 @@ fn parameters_in_the_order_of_the_source() {
         end: None,
     };
     check! {
+        hooklog_info(5, true) => "hooklog.info" [5, -1, -1, -1];
+        hooklog_info(5, false) => "hooklog.info" [5, -1, -1, 0];
+        grouppool_info() => "grouppool.info" [];
         vm_deploy(7, 2, true, Some(100), "T") => "vm.deploy" [7, 2, true, 100, "T"];
         vm_deploy(7, 2, false, None, "") => "vm.deploy" [7, 2, false, -1, ""];
         vm_exec(7, "/bin/sh", b"") => "vm.exec" [7, "/bin/sh", ""];

@@ -1,0 +1,33 @@
+//! Lets the programs need no library but the C library: the compiler's support library, which the standard library
+//! asks for as the shared `libgcc_s`, is taken in statically.
+
+#![allow(clippy::print_stdout)] // this is how a build script speaks to cargo
+
+use std::path::Path;
+use std::process::Command;
+
+/// A linker script in the place of `libgcc_s.so`, found first.
+const SCRIPT: &str = "INPUT(-lgcc_eh -lgcc)\n";
+
+fn main() {
+    println!("cargo::rerun-if-changed=share/build.rs");
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
+    let Ok(out) = std::env::var("OUT_DIR") else { return };
+    if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") || !has_static() {
+        return;
+    }
+    if std::fs::write(Path::new(&out).join("libgcc_s.so"), SCRIPT).is_ok() {
+        println!("cargo::rustc-link-search=native={out}");
+    }
+}
+
+/// Has the compiler that links the static library? Where it has not, the programs need the shared one.
+fn has_static() -> bool {
+    let linker = std::env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".to_owned());
+    let output = Command::new(linker).arg("-print-file-name=libgcc_eh.a").output();
+    output.is_ok_and(|output| {
+        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        // A library that is not found is answered with its bare name.
+        Path::new(&path).is_absolute()
+    })
+}
