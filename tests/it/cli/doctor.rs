@@ -47,7 +47,10 @@ fn healthy() -> Cloud {
         ":tproxy:\n- :service_port: 5030\n  :remote_addr: 10.0.0.1\n  :remote_port: 5030\n\
          - :service_port: 2633\n  :remote_addr: 10.0.0.1\n  :remote_port: 2633\n",
     );
-    write("var/oneks/locks/last-sweep", &cloud.life.sandbox.now().to_string());
+    write(
+        "var/oneks/locks/last-sweep",
+        &cloud.life.sandbox.now().to_string(),
+    );
     cloud.run("oneadmin", "setup").good();
     cloud
 }
