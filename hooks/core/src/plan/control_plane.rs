@@ -194,8 +194,13 @@ fn start(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         work(context, status, spec);
         return;
     }
+    // A seed that is there already was told another SPEC, perhaps; what comes of it is looked at more closely.
+    let unsure = alive(Kind::Seed) && !group.teardown;
     let limit = time_limit(GroupState::Bootstrapping, &goal, 0);
     begin(group, context.now, GroupState::Bootstrapping, goal, limit);
+    if let Some(work) = &mut group.work {
+        work.unsure = unsure;
+    }
     bootstrap(context, status, spec);
 }
 
@@ -268,13 +273,12 @@ fn provision(context: &mut Context<'_>, status: &mut Status, spec: &Spec, nodes:
         return;
     };
     let limit = time_limit(GroupState::Provisioning, &goal, 0);
-    begin(
-        &mut status.control_plane,
-        context.now,
-        GroupState::Provisioning,
-        goal,
-        limit,
-    );
+    let group = &mut status.control_plane;
+    let unsure = group.work.as_ref().is_some_and(|w| w.unsure);
+    begin(group, context.now, GroupState::Provisioning, goal, limit);
+    if let Some(work) = &mut group.work {
+        work.unsure = unsure;
+    }
     if nodes == Nodes::Cluster {
         status.note(context.now, "the control plane owns itself");
     }

@@ -4,6 +4,7 @@
 
 mod crash;
 mod driver;
+mod explore;
 mod failures;
 mod lives;
 mod pass;
