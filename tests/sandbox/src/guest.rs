@@ -15,9 +15,11 @@ pub trait Guests: Send {
     /// included (see [`VmFacts::prev_lcm_state`]).
     fn vm_changed(&mut self, vm: &VmFacts, cloud: &mut dyn Cloud);
 
-    /// A command was handed to the guest agent of a running VM. What it does is done at once; its result reaches
-    /// OpenNebula with the first probe after `seconds`.
-    fn exec(&mut self, vm: &VmFacts, command: &str, stdin: &[u8], cloud: &mut dyn Cloud) -> ExecResult;
+    /// A command was handed to the guest agent of a running VM.
+    fn exec(&mut self, vm: &VmFacts, command: &str, stdin: &[u8], cloud: &mut dyn Cloud) -> Started;
+
+    /// The command that runs in a VM was ended: cancelled, or with the VM.
+    fn cancelled(&mut self, _vm_id: u32) {}
 
     /// The moment that [`Guests::next_wake`] named has come.
     fn tick(&mut self, cloud: &mut dyn Cloud);
@@ -44,6 +46,9 @@ pub trait Cloud {
     /// # Errors
     /// The VM has no token (CONTEXT/TOKEN=YES), is gone, or OpenNebula refused the update.
     fn onegate_put(&mut self, vm_id: u32, text: &str) -> Result<(), CallError>;
+
+    /// A command that [runs](Started::Runs) has ended. Without effect if OpenNebula no longer waits for one of that VM.
+    fn command_ended(&mut self, vm_id: u32, result: ExecResult);
 
     /// A random number from the sandbox's seeded sequence.
     fn random(&mut self) -> u64;
@@ -81,7 +86,7 @@ pub struct VmFacts {
 /// Outcome of a command in a guest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExecResult {
-    /// Virtual seconds that the command takes.
+    /// Virtual seconds until it has ended.
     pub seconds: u64,
     /// Exit code.
     pub return_code: i32,
@@ -89,6 +94,15 @@ pub struct ExecResult {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
+}
+
+/// What became of a command that was handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// What it does is done; its result reaches OpenNebula with the first probe after so many seconds.
+    Ends(ExecResult),
+    /// It runs, and [`Cloud::command_ended`] will tell of its end.
+    Runs,
 }
 
 /// OpenNebula refused a call.

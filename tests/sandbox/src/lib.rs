@@ -71,7 +71,7 @@ pub use events::{Execution, ExecutionRecord};
 pub use failure::ErrorCode;
 pub use faults::{Broken, CallFault, Effect, EventFaults, Faults, VmFaults, When};
 pub use groups::Group;
-pub use guest::{CallError, Cloud, ExecResult, Guests, VmFacts};
+pub use guest::{CallError, Cloud, ExecResult, Guests, Started, VmFacts};
 pub use hookmanager::{HookManager, HookProcesses};
 pub use http::{Serve, Server};
 pub use images::{Image, ImageState};

@@ -13,6 +13,9 @@ pub(crate) enum Notice {
         stdin: Vec<u8>,
         serial: u64,
     },
+    Cancelled {
+        id: u32,
+    },
 }
 
 impl Core {
@@ -42,6 +45,18 @@ impl Core {
             template: vm.full_template(),
             user_template: vm.user_template.clone(),
         })
+    }
+
+    /// A guest has finished the command that runs in it.
+    pub(crate) fn command_ended(&mut self, id: u32, result: ExecResult) {
+        let serial = self
+            .vms
+            .get(id)
+            .and_then(|vm| vm.command.as_ref())
+            .map(|c| c.serial);
+        if let Some(serial) = serial {
+            self.guest_finished(id, serial, result);
+        }
     }
 
     /// A guest has finished a command, or will have after some seconds.

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::core::Core;
 use crate::events::{Execution, ExecutionRecord};
 use crate::faults::{Broken, Faults, Verdict};
-use crate::guest::{CallError, Cloud, Guests};
+use crate::guest::{CallError, Cloud, ExecResult, Guests, Started};
 use crate::notices::Notice;
 use crate::rpc::Reply;
 
@@ -262,9 +262,13 @@ impl Sandbox {
                     command,
                     stdin,
                     serial,
-                } => {
-                    let result = guests.exec(&facts, &command, &stdin, &mut inside);
-                    Some((facts.id, serial, result))
+                } => match guests.exec(&facts, &command, &stdin, &mut inside) {
+                    Started::Ends(result) => Some((facts.id, serial, result)),
+                    Started::Runs => None,
+                },
+                Notice::Cancelled { id } => {
+                    guests.cancelled(id);
+                    None
                 }
             };
             let mut core = self.lock();
@@ -321,6 +325,10 @@ impl Cloud for Inside<'_> {
             return Err(unreachable());
         }
         core.onegate_put(vm_id, text)
+    }
+
+    fn command_ended(&mut self, vm_id: u32, result: ExecResult) {
+        self.0.lock().command_ended(vm_id, result);
     }
 
     fn random(&mut self) -> u64 {

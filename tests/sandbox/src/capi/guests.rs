@@ -8,7 +8,7 @@ use super::kube::{Object, Store};
 use super::kubectl::{self, Environment, Output};
 use super::world::{Ctx, GuestVm, Home, LogLine, Node, World, is_up};
 use super::{exec, seed};
-use crate::guest::{Cloud, ExecResult, VmFacts};
+use crate::guest::{Cloud, Started, VmFacts};
 use crate::states::VmState;
 
 /// Turns of the clock after which what is due at once is left for later.
@@ -64,8 +64,13 @@ impl crate::guest::Guests for Guests {
             vm.up_since = None;
             vm.down_since = Some(now);
         }
-        let mut matters = booted || was_up && !up;
-        if vm.node.is_none()
+        let stopped = was_up && !up;
+        let unknown = vm.node.is_none();
+        if stopped {
+            world.commands.remove(&facts.id);
+        }
+        let mut matters = booted || stopped;
+        if unknown
             && let Some(node) = recognise(&world, facts)
             && let Some(vm) = world.vms.get_mut(&facts.id)
         {
@@ -86,9 +91,13 @@ impl crate::guest::Guests for Guests {
         }
     }
 
-    fn exec(&mut self, vm: &VmFacts, command: &str, stdin: &[u8], cloud: &mut dyn Cloud) -> ExecResult {
+    fn exec(&mut self, vm: &VmFacts, command: &str, stdin: &[u8], cloud: &mut dyn Cloud) -> Started {
         let now = cloud.now();
-        exec::run(&mut self.world(), vm, command, stdin, now)
+        exec::start(&mut self.world(), vm, command, stdin, now)
+    }
+
+    fn cancelled(&mut self, vm_id: u32) {
+        self.world().commands.remove(&vm_id);
     }
 
     fn tick(&mut self, cloud: &mut dyn Cloud) {
@@ -96,7 +105,11 @@ impl crate::guest::Guests for Guests {
         let mut world = self.world();
         world.reads.clear();
         for _ in 0..TURNS {
-            let mut worked = false;
+            let ended = exec::go_on(&mut world, now);
+            let mut worked = !ended.is_empty();
+            for (vm, result) in ended {
+                cloud.command_ended(vm, result);
+            }
             for plane in 0..world.planes.len() {
                 if world.planes[plane].wake.is_some_and(|wake| wake <= now) {
                     world.planes[plane].wake = None;
@@ -132,7 +145,8 @@ impl crate::guest::Guests for Guests {
             .iter()
             .filter(|(id, _)| world.up_since(**id).is_some())
             .filter_map(|(_, seed)| seed.due);
-        planes.chain(seeds).min()
+        let commands = world.commands.values().map(|command| command.due);
+        planes.chain(seeds).chain(commands).min()
     }
 }
 

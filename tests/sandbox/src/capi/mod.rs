@@ -18,6 +18,7 @@ mod lives;
 #[cfg(test)]
 mod lives_in_sandbox;
 mod one;
+mod process;
 mod programs;
 mod seed;
 mod shim;

@@ -1,36 +1,34 @@
-//! Programs inside guests: the host of the sandbox behaves as `kubectl`, `sleep` and `date` when it is started under these names.
+//! Programs inside guests: the host of the sandbox behaves as `kubectl`, `sleep` and `date` when it is started under these
+//! names.
 //!
-//! A script runs in a shell of its own. What it changes goes through a file that the sandbox wrote before and reads
-//! after, so that no server is needed; the file is replaced as a whole.
+//! Such a program asks the sandbox, over a socket of the command that it belongs to, and does as it is told: print,
+//! wait, end.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
-use nix::sys::signal::{Signal, killpg};
 use serde::{Deserialize, Serialize};
 
-use super::kube::Store;
-use super::kube::quantity::timestamp;
-use super::kube::store::Snapshot;
-use super::kubectl::{self, Environment};
+/// Variable with the socket of the command that runs.
+pub(crate) const SOCKET: &str = "ONEKS_SANDBOX_GUEST";
 
-/// Variable with the folder of a running command.
-pub(crate) const FOLDER: &str = "ONEKS_SANDBOX_GUEST";
-/// Virtual seconds after which a command is taken to run for ever.
-const LIMIT: u64 = 6 * 3600;
+/// What a program was started for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) program: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) stdin: String,
+    /// Whether the kubeconfig that it was told to use is there.
+    pub(crate) kubeconfig: bool,
+}
 
-/// What the programs of a command share.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Shared {
-    pub(crate) store: Option<Snapshot>,
-    pub(crate) kubeconfig: Option<String>,
-    pub(crate) reachable: bool,
-    /// Virtual time at which the command began.
-    pub(crate) now: u64,
-    /// Whether kubectl needs no KUBECONFIG.
-    pub(crate) everywhere: bool,
-    pub(crate) changed: bool,
+/// What it prints, and how it ends.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Behaves as a program of a guest. Returns its exit code, or `None` if the program's name is none of theirs.
@@ -49,152 +47,49 @@ pub(crate) fn serve(
     stderr: &mut dyn io::Write,
 ) -> Option<i32> {
     let name = Path::new(program).file_name()?.to_str()?;
-    let folder = PathBuf::from(std::env::var_os(FOLDER)?);
-    match name {
-        "sleep" => Some(sleep(&folder, arguments, stderr)),
-        "date" => {
-            let _ = stdout.write_all(date(&folder, arguments).as_bytes());
-            Some(0)
+    let socket = std::env::var_os(SOCKET)?;
+    if !matches!(name, "sleep" | "date" | "kubectl") {
+        return None;
+    }
+    Some(match ask(Path::new(&socket), name, arguments) {
+        Ok(answer) => {
+            let written = stdout.write_all(answer.stdout.as_bytes());
+            let _ = written.and_then(|()| stderr.write_all(answer.stderr.as_bytes()));
+            answer.code
         }
-        "kubectl" => Some(match run_kubectl(&folder, arguments) {
-            Ok(output) => {
-                let written = stdout.write_all(output.stdout.as_bytes());
-                let _ = written.and_then(|()| stderr.write_all(output.stderr.as_bytes()));
-                output.code
-            }
-            Err(error) => {
-                let _ = writeln!(stderr, "kubectl: the sandbox lost its state: {error}");
-                1
-            }
-        }),
-        _ => None,
-    }
+        Err(error) => {
+            let _ = writeln!(stderr, "{name}: the sandbox does not answer: {error}");
+            1
+        }
+    })
 }
 
-/// The file of what programs share.
-pub(crate) fn state_file(folder: &Path) -> PathBuf {
-    folder.join("state.json")
-}
-
-/// Virtual seconds that a command has slept.
-pub(crate) fn slept(folder: &Path) -> u64 {
-    fs::read_to_string(folder.join("slept"))
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(0)
-}
-
-/// Writes what programs share.
-pub(crate) fn write_state(folder: &Path, shared: &Shared) -> io::Result<()> {
-    let part = folder.join("state.part");
-    fs::write(&part, serde_json::to_vec(shared)?)?;
-    fs::rename(part, state_file(folder))
-}
-
-/// Reads what programs share.
-pub(crate) fn read_state(folder: &Path) -> io::Result<Shared> {
-    Ok(serde_json::from_slice(&fs::read(state_file(folder))?)?)
-}
-
-fn add_sleep(folder: &Path, seconds: u64) -> u64 {
-    let total = slept(folder) + seconds;
-    let _ = fs::write(folder.join("slept"), total.to_string());
-    if total > LIMIT {
-        // The command would never end. Its shell goes down with everything in its group.
-        let _ = fs::write(folder.join("endless"), "");
-        let _ = killpg(nix::unistd::getpgrp(), Signal::SIGKILL);
-    }
-    total
-}
-
-fn sleep(folder: &Path, arguments: &[String], stderr: &mut dyn io::Write) -> i32 {
-    let mut total = 0;
-    for argument in arguments {
-        let (number, unit) = match argument.char_indices().last() {
-            Some((at, 's')) => (&argument[..at], 1),
-            Some((at, 'm')) => (&argument[..at], 60),
-            Some((at, 'h')) => (&argument[..at], 3600),
-            Some((at, 'd')) => (&argument[..at], 86_400),
-            _ => (argument.as_str(), 1),
-        };
-        let whole = number.split('.').next().unwrap_or_default();
-        let Ok(seconds) = (if whole.is_empty() { "0" } else { whole }).parse::<u64>() else {
-            let _ = writeln!(stderr, "sleep: invalid time interval '{argument}'");
-            return 1;
-        };
-        total += seconds * unit;
-    }
-    if arguments.is_empty() {
-        let _ = writeln!(stderr, "sleep: missing operand");
-        return 1;
-    }
-    add_sleep(folder, total);
-    0
-}
-
-fn run_kubectl(folder: &Path, arguments: &[String]) -> io::Result<kubectl::Output> {
+fn ask(socket: &Path, name: &str, arguments: &[String]) -> io::Result<Answer> {
     // Input comes first: it may be the output of another kubectl, which then must not wait for this one.
     let mut input = Vec::new();
-    if arguments
-        .iter()
-        .any(|word| word == "-" || word.ends_with("f-") || word.ends_with("=-"))
-    {
+    let reads = |word: &String| word == "-" || word.ends_with("f-") || word.ends_with("=-");
+    if name == "kubectl" && arguments.iter().any(reads) {
         io::stdin().read_to_end(&mut input)?;
     }
-    let lock = fs::File::create(folder.join("lock"))?;
-    lock.lock()?;
-    let mut shared = read_state(folder)?;
     let asked = flag(arguments, "--kubeconfig").or_else(|| std::env::var("KUBECONFIG").ok());
-    let found = asked.is_some_and(|path| fs::exists(path).unwrap_or(false));
-    let kubeconfig = shared.kubeconfig.clone().filter(|_| found || shared.everywhere);
-    let (mut store, reachable) = match shared.store.take() {
-        Some(snapshot) => (Store::restore(snapshot), shared.reachable),
-        None => (Store::new(0, 0), false),
+    let request = Request {
+        program: name.to_owned(),
+        arguments: arguments.to_vec(),
+        stdin: String::from_utf8_lossy(&input).into_owned(),
+        kubeconfig: asked.is_some_and(|path| std::fs::exists(path).unwrap_or(false)),
     };
-    let before = store.version();
-    store.now = shared.now + slept(folder);
-    let mut stdin = input.as_slice();
-    let mut environment = Environment {
-        kubeconfig: kubeconfig.as_deref(),
-        reachable,
-        stdin: &mut stdin,
-    };
-    let output = kubectl::run(&mut store, arguments, &mut environment);
-    if store.version() != before {
-        shared.changed = true;
-        shared.store = Some(store.snapshot());
-        write_state(folder, &shared)?;
-    }
-    if output.seconds > 0 {
-        add_sleep(folder, output.seconds);
-    }
-    Ok(output)
+    let mut stream = UnixStream::connect(socket)?;
+    let mut line = serde_json::to_vec(&request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    receive(stream)
 }
 
-/// `date`, as far as scripts use it: epoch seconds, or UTC in the usual parts.
-fn date(folder: &Path, arguments: &[String]) -> String {
-    let now = read_state(folder).map_or(0, |shared| shared.now) + slept(folder);
-    let stamp = timestamp(now);
-    let part = |range: std::ops::Range<usize>| stamp.get(range).unwrap_or_default().to_owned();
-    let format = arguments
-        .iter()
-        .find_map(|word| word.strip_prefix('+'))
-        .unwrap_or("%Y-%m-%dT%H:%M:%SZ");
-    let text = [
-        ("%s", now.to_string()),
-        ("%F", part(0..10)),
-        ("%T", part(11..19)),
-        ("%Y", part(0..4)),
-        ("%m", part(5..7)),
-        ("%d", part(8..10)),
-        ("%H", part(11..13)),
-        ("%M", part(14..16)),
-        ("%S", part(17..19)),
-        ("%N", "000000000".into()),
-    ]
-    .into_iter()
-    .fold(format.to_owned(), |text, (key, value)| text.replace(key, &value));
-    format!("{text}\n")
+/// Reads one line of JSON.
+pub(crate) fn receive<T: for<'de> Deserialize<'de>>(stream: UnixStream) -> io::Result<T> {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
 }
 
 fn flag(arguments: &[String], name: &str) -> Option<String> {

@@ -10,7 +10,7 @@ use opennebula::xmlrpc::Value;
 
 use super::shim::serve;
 use super::{Config, Guests, Handle};
-use crate::guest::{CallError, Cloud, ExecResult, Guests as _, VmFacts};
+use crate::guest::{CallError, Cloud, ExecResult, Guests as _, Started, VmFacts};
 use crate::rng::Rng;
 use crate::states::{LcmState, VmState};
 
@@ -29,6 +29,8 @@ pub struct Fake {
     pub templates: BTreeMap<u32, (String, Template)>,
     /// Methods that are refused.
     pub refused: Vec<String>,
+    /// Results of commands that ran, by VM.
+    pub ended: BTreeMap<u32, ExecResult>,
     events: VecDeque<VmFacts>,
     rng: Rng,
     next: u32,
@@ -51,6 +53,7 @@ impl Fake {
             vrouters: BTreeMap::new(),
             templates: BTreeMap::new(),
             refused: Vec::new(),
+            ended: BTreeMap::new(),
             events: VecDeque::new(),
             rng: Rng::new(7),
             next: 10,
@@ -336,6 +339,10 @@ impl Cloud for Fake {
         Ok(())
     }
 
+    fn command_ended(&mut self, vm_id: u32, result: ExecResult) {
+        self.ended.insert(vm_id, result);
+    }
+
     fn random(&mut self) -> u64 {
         self.rng.next()
     }
@@ -431,11 +438,26 @@ impl Scene {
         self.settle();
     }
 
-    /// Runs a script in a VM.
-    pub fn script(&mut self, vm: u32, script: &str) -> ExecResult {
+    /// Hands a script over to a VM.
+    pub fn begin(&mut self, vm: u32, script: &str) -> Started {
         let facts = self.fake.vms[&vm].facts.clone();
         self.guests
             .exec(&facts, "/bin/sh -s", script.as_bytes(), &mut self.fake)
+    }
+
+    /// Runs a script in a VM to its end.
+    pub fn script(&mut self, vm: u32, script: &str) -> ExecResult {
+        let start = self.fake.now;
+        if let Started::Ends(result) = self.begin(vm, script) {
+            return result;
+        }
+        loop {
+            if let Some(mut result) = self.fake.ended.remove(&vm) {
+                result.seconds = result.seconds.saturating_add(self.fake.now - start);
+                return result;
+            }
+            assert!(self.advance(), "the command never ends");
+        }
     }
 
     /// The last lines of the controllers' log.

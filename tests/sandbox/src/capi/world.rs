@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::config::{Config, FaultKind, Faults};
+use super::exec::Running;
 use super::kube::{Key, Object, Store};
 use super::one::{One, Reads};
 use super::programs::Programs;
@@ -23,6 +24,8 @@ pub(crate) struct World {
     pub(crate) planes: Vec<Plane>,
     pub(crate) vms: BTreeMap<u32, GuestVm>,
     pub(crate) seeds: BTreeMap<u32, Seed>,
+    /// Commands that sleep, by VM.
+    pub(crate) commands: BTreeMap<u32, Running>,
     pub(crate) log: Vec<LogLine>,
     pub(crate) reads: Reads,
     /// Laid out for the first command.
@@ -125,6 +128,7 @@ impl World {
             planes: Vec::new(),
             vms: BTreeMap::new(),
             seeds: BTreeMap::new(),
+            commands: BTreeMap::new(),
             log: Vec::new(),
             reads: Reads::default(),
             programs: None,

@@ -218,7 +218,9 @@ impl Core {
         if vm.template.get_in(BLOCK, "STATUS") == Some("EXECUTING") {
             vm.template.set_in(BLOCK, "STATUS", "CANCELLED");
         }
-        vm.command = None;
+        if vm.command.take().is_some() && self.has_guests {
+            self.notices.push_back(Notice::Cancelled { id });
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use oneks_sandbox::{CallError, Cloud, Config, ExecResult, Guests, Sandbox, VmFacts};
+use oneks_sandbox::{CallError, Cloud, Config, ExecResult, Guests, Sandbox, Started, VmFacts};
 
 use crate::support::{
     ALICE, MALLORY, act, ask, cloud, code, element, furnish, new_vm, number, refused, running_vm, state, text,
@@ -36,10 +36,10 @@ impl Guests for Shells {
         }
     }
 
-    fn exec(&mut self, _: &VmFacts, command: &str, stdin: &[u8], _: &mut dyn Cloud) -> ExecResult {
+    fn exec(&mut self, _: &VmFacts, command: &str, stdin: &[u8], _: &mut dyn Cloud) -> Started {
         let mut seen = self.seen.lock().unwrap();
         seen.commands.push((command.into(), stdin.into()));
-        self.results.remove(0)
+        Started::Ends(self.results.remove(0))
     }
 
     fn tick(&mut self, cloud: &mut dyn Cloud) {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::admission;
@@ -72,17 +71,6 @@ pub struct Store {
     pub kubernetes_version: String,
 }
 
-/// A store on its way into and out of a file.
-#[derive(Serialize, Deserialize)]
-pub struct Snapshot {
-    objects: Vec<Object>,
-    version: u64,
-    seed: u64,
-    now: u64,
-    cluster_api: bool,
-    kubernetes_version: String,
-}
-
 impl Store {
     /// An empty cluster with the namespaces that every cluster has.
     pub fn new(seed: u64, now: u64) -> Self {
@@ -98,34 +86,6 @@ impl Store {
             store.insert(Object::new("v1", "Namespace", "", name));
         }
         store
-    }
-
-    /// A copy for a file.
-    pub fn snapshot(&mut self) -> Snapshot {
-        Snapshot {
-            objects: self.objects.values().cloned().collect(),
-            version: self.version,
-            seed: self.rng.next(),
-            now: self.now,
-            cluster_api: self.cluster_api,
-            kubernetes_version: self.kubernetes_version.clone(),
-        }
-    }
-
-    /// The store of a file.
-    pub fn restore(snapshot: Snapshot) -> Self {
-        Self {
-            objects: snapshot
-                .objects
-                .into_iter()
-                .map(|object| (Key::of(&object), object))
-                .collect(),
-            version: snapshot.version,
-            rng: Rng::new(snapshot.seed),
-            now: snapshot.now,
-            cluster_api: snapshot.cluster_api,
-            kubernetes_version: snapshot.kubernetes_version,
-        }
     }
 
     /// Changes with every change of any object.
@@ -456,18 +416,5 @@ mod tests {
         let name = store.generate_name(&format!("{}-", "x".repeat(80)));
         assert_eq!(name.len(), 63);
         assert_eq!(store.generate_name("md-").len(), 8);
-    }
-
-    #[test]
-    fn a_store_survives_a_file() {
-        let mut store = Store::new(1, 1000);
-        store.insert(config_map("a"));
-        let text = serde_json::to_string(&store.snapshot()).unwrap();
-        let mut again = Store::restore(serde_json::from_str(&text).unwrap());
-        assert_eq!(again.iter().collect::<Vec<_>>(), store.iter().collect::<Vec<_>>());
-        assert_ne!(
-            again.insert(config_map("b")).uid(),
-            store.insert(config_map("b")).uid()
-        );
     }
 }

@@ -1,6 +1,8 @@
 //! Commands in guests.
 
+use super::super::Handle;
 use super::*;
+use crate::guest::{Guests as _, Started};
 
 #[test]
 fn scripts_find_what_a_node_has() {
@@ -131,4 +133,111 @@ fn commands_can_go_wrong() {
         );
         assert_eq!(scene.script(server, "echo ok").stdout, b"ok\n");
     }
+}
+
+const COUNT: &str = "kubectl get nodes -o name | wc -l";
+
+/// Makes an object.
+fn make(name: &str) -> String {
+    format!(
+        "echo '{{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{{\"name\":\"{name}\"}}}}' | kubectl apply -f -"
+    )
+}
+
+#[test]
+fn a_script_sees_what_is_true_when_its_sleep_is_over() {
+    let (mut scene, server) = running(1);
+    apply(&mut scene, server, &group(1, "v1.33.7+rke2r1"));
+    let script = format!("{PATH}{COUNT}; date +%s; sleep 600; {COUNT}; date +%s");
+    let start = scene.fake.now;
+    let result = scene.script(server, &script);
+    let lines: Vec<u64> = String::from_utf8_lossy(&result.stdout)
+        .lines()
+        .map(|line| line.trim().parse().unwrap())
+        .collect();
+    assert_eq!(lines, [1, start, 2, start + 600], "one node then, two now");
+    assert_eq!((result.return_code, result.seconds), (0, 602));
+}
+
+/// What a script does after its sleep it does then, and not at all if it was cancelled meanwhile, or the VM stopped.
+#[test]
+fn what_comes_after_a_sleep_is_done_after_it() {
+    let script = format!("{PATH}sleep 100; {}", make("late"));
+    for (stop, done) in [(None, true), (Some("cancel"), false), (Some("power off"), false)] {
+        let (mut scene, server) = running(1);
+        assert_eq!(scene.begin(server, &script), Started::Runs);
+        scene.pass(50);
+        assert!(
+            scene
+                .handle
+                .objects("c", false, "ConfigMap")
+                .iter()
+                .all(|c| c.name() != "late")
+        );
+        match stop {
+            Some("cancel") => scene.guests.cancelled(server),
+            Some(_) => scene
+                .fake
+                .transit(server, &[(0, VmState::Poweroff, LcmState::LcmInit)]),
+            None => {}
+        }
+        scene.pass(100);
+        let made = scene
+            .handle
+            .objects("c", false, "ConfigMap")
+            .iter()
+            .any(|c| c.name() == "late");
+        assert_eq!(
+            (made, scene.fake.ended.contains_key(&server)),
+            (done, done),
+            "{stop:?}"
+        );
+    }
+}
+
+/// A fork has a process of its own, which catches up when it goes on; what was done before is not done twice.
+#[test]
+fn a_copy_of_a_command_goes_on_by_itself() {
+    let (mut scene, server) = running(1);
+    let script = format!(
+        "{PATH}{}; echo begun; sleep 100; {}; {COUNT}",
+        make("early"),
+        make("late")
+    );
+    assert_eq!(scene.begin(server, &script), Started::Runs);
+    scene.pass(50);
+    let names = |handle: &Handle| {
+        let maps = handle.objects("c", false, "ConfigMap");
+        let mine = maps
+            .iter()
+            .map(|c| c.name().to_owned())
+            .filter(|n| n == "early" || n == "late");
+        mine.collect::<Vec<_>>()
+    };
+    let mut copy = scene.handle.fork();
+    let first = scene.handle.clone();
+    let second = copy.handle();
+    let mut results = Vec::new();
+    for guests in [&mut copy, &mut scene.guests] {
+        let before = scene.fake.now;
+        scene.fake.now += 60;
+        guests.tick(&mut scene.fake);
+        scene.fake.now = before;
+        results.push(scene.fake.ended.remove(&server).unwrap());
+    }
+    assert_eq!(results[0], results[1]);
+    assert_eq!(
+        results[0].return_code,
+        0,
+        "{:?}",
+        String::from_utf8_lossy(&results[0].stderr)
+    );
+    assert!(results[0].stdout.starts_with(b"configmap/early created\nbegun\n"));
+    assert_eq!(
+        (names(&first), names(&second)),
+        (
+            vec!["early".into(), "late".into()],
+            vec!["early".to_owned(), "late".to_owned()]
+        )
+    );
 }
