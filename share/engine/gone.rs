@@ -10,6 +10,7 @@ use oneks_core::observed::Observed;
 use oneks_core::plan::{Outcome, Teardown, absorb, teardown};
 use oneks_core::status::Status;
 use oneks_driver::Owner;
+use opennebula::calls::{PoolFilter, PoolRange};
 use opennebula::error::Error;
 
 use crate::execute::Executor;
@@ -32,8 +33,15 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
         what: format!("cluster {id}: clean up"),
         source,
     };
-    if let Some(note) = note(id, hints) {
-        service.owners.note(id, &note);
+    match note(id, hints) {
+        Some(note) => service.owners.note(id, &note),
+        None if !is_gone(service, id).map_err(fail)? => {
+            log::warn!(
+                "cluster {id}: OpenNebula says that its document does not exist, but lists it; it is left alone"
+            );
+            return Ok(());
+        }
+        None => {}
     }
     let Some(Note { owner, serial }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
@@ -47,6 +55,21 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
     }
     notes.watch(id, Look::Late, left.is_some(), None, now);
     Ok(())
+}
+
+/// Is there really no such document? oned answers the same when it can't read its database at that moment; a list of all
+/// documents it then refuses.
+fn is_gone(service: &Service, id: u32) -> Result<bool, Error> {
+    let kind = oneks_core::names::DOCUMENT_TYPE;
+    let pool = service
+        .admin
+        .documentpool_info(PoolFilter::All, PoolRange::default(), kind)?;
+    // One whose id can't be read may be this one.
+    let hidden = pool
+        .broken
+        .iter()
+        .any(|(broken, _)| broken.is_none_or(|broken| broken == id));
+    Ok(!hidden && pool.items.iter().all(|document| document.id != id))
 }
 
 /// Whose cluster it was, as the delete event says.

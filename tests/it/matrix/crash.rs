@@ -78,16 +78,16 @@ impl Start {
             stage,
             makes: BTreeMap::new(),
         };
-        let mut undisturbed = start.ordered(Stream::Events);
-        start.finish(&mut undisturbed).unwrap();
-        assert_eq!(undisturbed.errors, Vec::<String>::new());
+        let undisturbed = start.ordered(Stream::Events);
+        start.finish(&undisturbed).unwrap();
+        assert_eq!(undisturbed.seen().errors, Vec::<String>::new());
         start.makes = made(&undisturbed.sandbox.calls());
         start
     }
 
     /// The operation is ordered.
     fn ordered(&self, stream: Stream) -> Stage {
-        let mut stage = self.stage.fork();
+        let stage = self.stage.fork();
         if stream == Stream::Sweeps {
             stage.lose_all_events();
         }
@@ -96,10 +96,10 @@ impl Start {
     }
 
     /// Goes on to the end of the operation and of the cluster.
-    fn finish(&self, stage: &mut Stage) -> Result<(), String> {
+    fn finish(&self, stage: &Stage) -> Result<(), String> {
         let (operation, before) = (self.operation, &self.before);
-        let limit = operation.limit();
-        if !stage.until(limit, |stage| is_done(operation, stage, before)) {
+        let (limit, wanted) = (operation.limit(), operation.wanted());
+        if !stage.until(limit, |stage| is_done(wanted.as_ref(), stage, before)) {
             return Err(format!(
                 "{operation} is not done within {limit} s; left: {:?}\n{}",
                 before.left_over(stage),
@@ -108,8 +108,8 @@ impl Start {
         }
         // What was lost may come to light a little later.
         stage.pass_time(180);
-        if let Some(wanted) = operation.wanted() {
-            let wrong = complaints(stage, &wanted);
+        if let Some(wanted) = &wanted {
+            let wrong = complaints(stage, wanted);
             if !wrong.is_empty() {
                 return Err(format!(
                     "after {operation}: {}\n{}",
@@ -118,7 +118,7 @@ impl Start {
                 ));
             }
             stage.set(&alice(), ID, "DELETE", "YES");
-            if !stage.until(3600, |stage| is_done(Operation::Delete, stage, before)) {
+            if !stage.until(3600, |stage| is_done(None, stage, before)) {
                 return Err(format!(
                     "not deleted within 3600 s; left: {:?}\n{}",
                     before.left_over(stage),
@@ -140,7 +140,7 @@ impl Start {
                 .into_iter()
                 .map(|what| format!("without need: {what}")),
         );
-        wrong.extend(stage.twins.iter().map(|what| format!("at once: {what}")));
+        wrong.extend(stage.seen().twins.iter().map(|what| format!("at once: {what}")));
         for (method, count) in made(&log) {
             let usual = self.makes.get(&method).copied();
             if !self.makes.is_empty() && usual.unwrap_or(0) < count {
@@ -162,7 +162,7 @@ impl Start {
         deed: usize,
         after: Stream,
     ) -> (usize, Result<(), String>) {
-        let mut stage = moment.fork();
+        let stage = moment.fork();
         let ended = stage.run(cause, Some(deed));
         if !ended.killed {
             return (
@@ -176,8 +176,8 @@ impl Start {
         if after == Stream::Sweeps {
             stage.lose_all_events();
         }
-        let result = self.finish(&mut stage);
-        (stage.deaths - moment.deaths, result)
+        let result = self.finish(&stage);
+        (stage.seen().deaths - moment.seen().deaths, result)
     }
 
     /// Runs all cases whose process and deed `wanted` chooses, after what it chooses.
@@ -187,16 +187,17 @@ impl Start {
         report: &mut Report,
         mut wanted: impl FnMut(usize, usize, bool) -> Vec<Stream>,
     ) {
-        let mut stage = self.ordered(before);
+        let stage = self.ordered(before);
         let (operation, cleared) = (self.operation, &self.before);
+        let goal = operation.wanted();
         let end = stage.sandbox.now() + operation.limit();
-        let first = stage.processes;
-        while !is_done(operation, &stage, cleared) {
+        let first = stage.seen().processes;
+        while !is_done(goal.as_ref(), &stage, cleared) {
             let Some(cause) = stage.next(end) else {
                 panic!("{operation} is not done without any kill\n{}", stage.report())
             };
             let moment = stage.fork();
-            let process = stage.processes - first;
+            let process = stage.seen().processes - first;
             let ended = stage.run(&cause, None);
             for (deed, what) in ended.deeds.iter().enumerate() {
                 // A process may be killed as late as after its last deed, which is its end.

@@ -7,7 +7,7 @@ use oneks_core::state::GroupState;
 use oneks_core::status::{Status, Truth};
 use oneks_sandbox::{CallLog, Remains, Vm, VmState};
 
-use super::operation::{ID, Operation, Wanted};
+use super::operation::{ID, Wanted};
 use super::stage::Stage;
 
 /// What was there before the cluster, and objects that are none of the cluster's although they look like it.
@@ -57,11 +57,11 @@ fn foreign(stage: &Stage, known: &Remains) -> Vec<String> {
         .collect()
 }
 
-/// Is the operation done?
-pub fn is_done(operation: Operation, stage: &Stage, before: &Before) -> bool {
-    match operation.wanted() {
+/// Is the cluster as wanted, or, if none is wanted, gone with everything?
+pub fn is_done(wanted: Option<&Wanted>, stage: &Stage, before: &Before) -> bool {
+    match wanted {
         Some(wanted) => {
-            stage.state(ID) == "RUNNING" && stage.status(ID).is_some_and(|status| accepted(&status, &wanted))
+            stage.state(ID) == "RUNNING" && stage.status(ID).is_some_and(|status| accepted(&status, wanted))
         }
         None => stage.state(ID) == "GONE" && before.left_over(stage).is_empty(),
     }
@@ -269,12 +269,17 @@ pub fn made(log: &CallLog) -> BTreeMap<String, usize> {
 /// oneadmin changes nothing; documents are the hooks' own to write.
 pub fn overreach(log: &CallLog) -> Vec<String> {
     let reads = |method: &str| method.contains("info") || method == "one.zone.raftstatus";
-    let good = |user: &str, method: &str| match user {
+    let good = |user: &str, method: &str, failed: bool| match user {
         "oneadmin" => reads(method) || ["one.document.update", "one.document.delete"].contains(&method),
         "alice" => true,
+        // A fault refused it before OpenNebula looked for whom the server speaks.
+        "serveradmin" => failed,
         _ => false,
     };
-    let bad = log.calls.iter().filter(|call| !good(&call.user, &call.method));
+    let bad = log
+        .calls
+        .iter()
+        .filter(|call| !good(&call.user, &call.method, call.code != 0));
     bad.map(|call| format!("{} as {:?}", call.method, call.user))
         .collect()
 }

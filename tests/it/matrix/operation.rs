@@ -89,8 +89,10 @@ impl fmt::Display for Operation {
     }
 }
 
-const OLD: &str = "v1.33.7";
-const NEW: &str = "v1.34.2";
+/// The version that clusters begin with.
+pub const OLD: &str = "v1.33.7";
+/// The version that they are upgraded to.
+pub const NEW: &str = "v1.34.2";
 
 /// What the cluster is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +150,7 @@ impl Operation {
     /// The cloud with the cluster in the state in which this is ordered. The cluster's id is 0 there, unless it is yet
     /// to be made; it will be then.
     pub fn prepare(self, driver: Driver, base: &Stage) -> Stage {
-        let mut stage = base.fork();
+        let stage = base.fork();
         if self == Self::Recover {
             match &stage.guests {
                 Some(guests) => guests.break_it(Fault {
@@ -181,8 +183,7 @@ impl Operation {
             );
         }
         stage.pass_time(30);
-        stage.errors.clear();
-        stage.sandbox.reset_calls();
+        stage.begin_anew();
         stage
     }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::panic;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use oneks::gate::{Disk, GateFs};
 use oneks_sandbox::{CallerDied, Sandbox};
@@ -37,71 +37,91 @@ impl Deed {
     }
 }
 
-/// The processes of one front-end, of which at most one runs at a time.
+/// The processes of one front-end. One that waits for an answer may see others come and go.
 #[derive(Clone, Default)]
-pub struct Process(Arc<Mutex<State>>);
+pub struct Processes(Arc<Mutex<Vec<Life>>>);
 
+/// A process that runs.
 #[derive(Default)]
-struct State {
+struct Life {
     deeds: Vec<Deed>,
     kill_before: Option<usize>,
-    /// The hook manager ends a hook that takes longer than this, epoch seconds.
     limit: Option<u64>,
 }
 
-impl Process {
-    /// A process begins. It is killed before the deed of this number, counted from 0, and when it has taken too long.
+impl Processes {
+    /// A process begins. It is killed before the deed of this number, counted from 0, and, as the hook manager does with
+    /// a hook that takes too long, at its first answer after the limit, epoch seconds.
     pub fn begin(&self, kill_before: Option<usize>, limit: Option<u64>) {
-        *self.0.lock().unwrap() = State {
+        self.0.lock().unwrap().push(Life {
             deeds: Vec::new(),
             kill_before,
             limit,
-        };
+        });
     }
 
-    /// What the present or last process did.
-    pub fn deeds(&self) -> Vec<Deed> {
-        self.0.lock().unwrap().deeds.clone()
+    /// The process that began last ends. What it did.
+    pub fn end(&self) -> Vec<Deed> {
+        self.0.lock().unwrap().pop().unwrap_or_default().deeds
+    }
+
+    /// How many processes run.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
     }
 
     fn does(&self, deed: Deed) {
-        let mut state = self.0.lock().unwrap();
-        if state.kill_before == Some(state.deeds.len()) {
-            drop(state);
+        let mut lives = self.0.lock().unwrap();
+        let Some(life) = lives.last_mut() else { return };
+        if life.kill_before == Some(life.deeds.len()) {
+            drop(lives);
             // Nothing of the process runs any more, as after kill -9, but destructors do.
             panic::resume_unwind(Box::new(CallerDied));
         }
-        state.deeds.push(deed);
+        life.deeds.push(deed);
     }
 
     fn has_taken(&self, now: u64) {
-        let late = self.0.lock().unwrap().limit.is_some_and(|limit| now >= limit);
+        let lives = self.0.lock().unwrap();
+        let late = lives
+            .last()
+            .and_then(|life| life.limit)
+            .is_some_and(|limit| now >= limit);
+        drop(lives);
         if late {
             panic::resume_unwind(Box::new(CallerDied));
         }
     }
 }
 
+/// What happens while an answer is on its way.
+pub type Meanwhile = Box<dyn Fn() + Send + Sync>;
+
 /// The way of these processes to OpenNebula.
+#[derive(Clone)]
 pub struct Line {
     pub sandbox: Sandbox,
-    pub process: Process,
+    pub processes: Processes,
+    pub meanwhile: Arc<OnceLock<Meanwhile>>,
 }
 
 impl Transport for Line {
     fn post(&self, body: &str) -> Result<String, TransportError> {
         let method = body.split("<methodName>").nth(1).unwrap_or_default();
         let method = method.split('<').next().unwrap_or_default();
-        self.process.does(Deed::Call(method.to_owned()));
+        self.processes.does(Deed::Call(method.to_owned()));
         let answer = self.sandbox.post(body);
-        self.process.has_taken(self.sandbox.now());
+        if let Some(meanwhile) = self.meanwhile.get() {
+            meanwhile();
+        }
+        self.processes.has_taken(self.sandbox.now());
         answer
     }
 }
 
 /// The gate's files on disk, as these processes reach them.
 #[derive(Clone)]
-pub struct Watched(pub Process);
+pub struct Watched(pub Processes);
 
 impl Watched {
     fn does(&self, operation: &'static str) {

@@ -28,6 +28,7 @@ pub struct Report {
     pub name: String,
     pub cases: usize,
     pub deaths: usize,
+    pub recoveries: u32,
     failures: Vec<String>,
 }
 
@@ -68,12 +69,13 @@ impl fmt::Display for Report {
             name,
             cases,
             deaths,
+            recoveries,
             failures,
         } = self;
-        write!(
-            f,
-            "{name}: {cases} cases, {deaths} kills, {} failures",
-            failures.len()
-        )
+        write!(f, "{name}: {cases} cases, {deaths} kills, ")?;
+        if *recoveries > 0 {
+            write!(f, "{recoveries} RECOVER orders, ")?;
+        }
+        write!(f, "{} failures", failures.len())
     }
 }

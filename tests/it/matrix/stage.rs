@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use oneks::config::Config;
@@ -21,8 +21,8 @@ use opennebula::session::Session;
 use opennebula::template::Template;
 use opennebula::xmlrpc::Value;
 
-use super::process::{Deed, Line, Process, Watched};
-use crate::support::life::register;
+use super::process::{Deed, Line, Processes, Watched};
+use crate::support::life::{ONEADMIN, register};
 use crate::support::prefix::{ONEADMIN_PASSWORD, Prefix, SERVER_SECRET};
 
 /// Seconds between two sweeps, as the timer has them.
@@ -72,11 +72,40 @@ pub struct Ended {
     pub deeds: Vec<Deed>,
 }
 
-/// The cloud, its front-end, and the events that are on their way.
+/// The cloud and its front-end.
 pub struct Stage {
     pub sandbox: Sandbox,
     /// What lives inside the VMs, with the driver `capone`.
     pub guests: Option<Handle>,
+    front: Arc<Front>,
+    locks: tempfile::TempDir,
+    known: Arc<Known>,
+    prefix: Arc<Prefix>,
+}
+
+/// What runs the hooks and the sweep.
+struct Front {
+    sandbox: Sandbox,
+    service: Service,
+    gate: Gate<Watched>,
+    processes: Processes,
+    state: Mutex<State>,
+}
+
+/// What the front-end knows from one process to the next, and what a test wants to know of it.
+#[derive(Clone)]
+struct State {
+    /// Events on their way.
+    queue: VecDeque<Execution>,
+    next_sweep: u64,
+    sweeping: bool,
+    overlap: Option<Overlap>,
+    seen: Seen,
+}
+
+/// What was seen of the processes.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
     /// What processes said at their end, in order.
     pub errors: Vec<String>,
     /// How many processes were killed.
@@ -85,15 +114,28 @@ pub struct Stage {
     pub processes: usize,
     /// Names that two live objects of one kind and owner had at any time.
     pub twins: BTreeSet<String>,
-    service: Service,
-    gate: Gate<Watched>,
-    process: Process,
-    queue: VecDeque<Execution>,
-    next_sweep: u64,
-    locks: tempfile::TempDir,
-    known: Arc<Known>,
-    prefix: Arc<Prefix>,
 }
+
+/// Answers take their time, and meanwhile other processes run.
+#[derive(Clone)]
+pub struct Overlap {
+    /// How many answers of 100.
+    pub percent: u64,
+    /// How many seconds at most.
+    pub seconds: u64,
+    pub dice: Dice,
+}
+
+impl Overlap {
+    /// How long the next answer takes, if it takes its time.
+    fn strikes(&mut self) -> Option<u64> {
+        let strikes = self.dice.below(100) < self.percent;
+        strikes.then(|| self.dice.below(self.seconds + 1))
+    }
+}
+
+/// Most hooks that the hook manager runs at once.
+const SLOTS: usize = 10;
 
 impl Stage {
     /// A cloud of the dummy hypervisor, with the hooks registered.
@@ -120,8 +162,14 @@ impl Stage {
             drivers: Executables::new(&layout.drivers, Duration::from_secs(120)),
             answers: Mutex::default(),
         });
-        let next_sweep = sandbox.now() + SWEEP_EVERY;
-        Self::around(sandbox, guests, known, prefix, next_sweep)
+        let state = State {
+            queue: VecDeque::new(),
+            next_sweep: sandbox.now() + SWEEP_EVERY,
+            sweeping: true,
+            overlap: None,
+            seen: Seen::default(),
+        };
+        Self::around(sandbox, guests, known, prefix, state)
     }
 
     fn around(
@@ -129,37 +177,44 @@ impl Stage {
         guests: Option<Handle>,
         known: Arc<Known>,
         prefix: Arc<Prefix>,
-        next_sweep: u64,
+        state: State,
     ) -> Self {
         let locks = tempfile::tempdir().unwrap();
         let layout = Layout {
             locks: locks.path().to_owned(),
             ..Layout::below(prefix.root())
         };
-        let process = Process::default();
         let line = Line {
             sandbox: sandbox.clone(),
-            process: process.clone(),
+            processes: Processes::default(),
+            meanwhile: Arc::default(),
         };
         let admin = Session::parse(&format!("oneadmin:{ONEADMIN_PASSWORD}")).unwrap();
         let server = format!("serveradmin:{SERVER_SECRET}");
         let drivers = Box::new(Remembering(Arc::clone(&known)));
-        let config = Config::default();
-        let mut service = Service::new(config, &layout, drivers, Arc::new(line), admin, &server).unwrap();
+        let transport = Arc::new(line.clone());
+        let mut service =
+            Service::new(Config::default(), &layout, drivers, transport, admin, &server).unwrap();
         // The pauses between attempts are the caller's time, which nobody has.
         service.admin = service.admin.clone().with_sleep(|_| ());
+        let front = Arc::new(Front {
+            sandbox: sandbox.clone(),
+            service,
+            gate: Gate::with_fs(locks.path(), Watched(line.processes.clone())),
+            processes: line.processes,
+            state: Mutex::new(state),
+        });
+        let weak = Arc::downgrade(&front);
+        let meanwhile = move || {
+            if let Some(front) = weak.upgrade() {
+                front.overlap();
+            }
+        };
+        assert!(line.meanwhile.set(Box::new(meanwhile)).is_ok());
         Self {
             sandbox,
             guests,
-            errors: Vec::new(),
-            deaths: 0,
-            processes: 0,
-            twins: BTreeSet::new(),
-            service,
-            gate: Gate::with_fs(locks.path(), Watched(process.clone())),
-            process,
-            queue: VecDeque::new(),
-            next_sweep,
+            front,
             locks,
             known,
             prefix,
@@ -171,22 +226,55 @@ impl Stage {
         let guests = self.guests.as_ref().map(Handle::fork);
         let handle = guests.as_ref().map(capi::Guests::handle);
         let guests = guests.map(|guests| Box::new(guests) as Box<dyn oneks_sandbox::Guests>);
-        let mut fork = Self::around(
+        let fork = Self::around(
             self.sandbox.fork(guests),
             handle,
             Arc::clone(&self.known),
             Arc::clone(&self.prefix),
-            self.next_sweep,
+            self.front.state().clone(),
         );
         for file in std::fs::read_dir(self.locks.path()).unwrap() {
             let file = file.unwrap();
             std::fs::copy(file.path(), fork.locks.path().join(file.file_name())).unwrap();
         }
-        fork.queue.clone_from(&self.queue);
-        fork.errors.clone_from(&self.errors);
-        fork.twins.clone_from(&self.twins);
-        (fork.deaths, fork.processes) = (self.deaths, self.processes);
         fork
+    }
+
+    /// What was seen of the processes.
+    pub fn seen(&self) -> Seen {
+        self.front.state().seen.clone()
+    }
+
+    /// Forgets calls and processes so far.
+    pub fn begin_anew(&self) {
+        self.front.state().seen = Seen::default();
+        self.sandbox.reset_calls();
+    }
+
+    /// Has answers take their time, while other processes run.
+    pub fn set_overlap(&self, overlap: Option<Overlap>) {
+        self.front.state().overlap = overlap;
+    }
+
+    /// Does OpenNebula answer?
+    pub fn is_up(&self) -> bool {
+        let faults = self.sandbox.faults(|f| std::mem::take(&mut f.calls));
+        let answer = self.sandbox.ask(ONEADMIN, "one.system.version", &[]);
+        self.sandbox.faults(|f| f.calls = faults);
+        answer.is_ok()
+    }
+
+    /// Starts or stops the timer of the sweep.
+    pub fn set_sweeping(&self, sweeping: bool) {
+        self.front.state().sweeping = sweeping;
+    }
+
+    /// The front-end starts anew: its locks and marks lay in memory.
+    pub fn reboot(&self) {
+        self.front.state().queue.clear();
+        for file in std::fs::read_dir(self.locks.path()).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
     }
 
     /// A call as a user, which must succeed. The faults are for the hooks.
@@ -239,66 +327,126 @@ impl Stage {
     }
 
     /// From now on no event arrives: only the sweep is left.
-    pub fn lose_all_events(&mut self) {
-        self.queue.clear();
+    pub fn lose_all_events(&self) {
+        self.front.state().queue.clear();
         self.sandbox.take_events();
         self.sandbox.faults(|f| f.events.lose = 100);
     }
 
     /// Lets time pass to the next process, at most to `end`.
-    pub fn next(&mut self, end: u64) -> Option<Cause> {
+    pub fn next(&self, end: u64) -> Option<Cause> {
+        self.front.next(end)
+    }
+
+    /// Runs a process to its end, or until it is killed.
+    pub fn run(&self, cause: &Cause, kill_before: Option<usize>) -> Ended {
+        self.front.run(cause, kill_before)
+    }
+
+    /// Lets things go on until the condition holds, for at most `limit` virtual seconds. Did it?
+    pub fn until(&self, limit: u64, holds: impl Fn(&Self) -> bool) -> bool {
+        let end = self.sandbox.now() + limit;
+        while !holds(self) {
+            match self.next(end) {
+                Some(cause) => drop(self.run(&cause, None)),
+                None => return holds(self),
+            }
+        }
+        true
+    }
+
+    /// Lets this many virtual seconds pass.
+    pub fn pass_time(&self, seconds: u64) {
+        self.until(seconds, |_| false);
+    }
+
+    /// Everything that helps to understand a failure.
+    pub fn report(&self) -> String {
+        let mut text: Vec<String> = vec![format!("now {}\n", self.sandbox.now())];
+        for document in self.sandbox.documents() {
+            let id = document.meta.id;
+            text.push(format!("document {id}: {}\n", self.state(id)));
+            if let Some(status) = self.status(id) {
+                for line in &status.history {
+                    text.push(format!("  {} {}\n", line.at, line.text));
+                }
+                text.push(format!(
+                    "  {:?}\n  {:?}\n  {:?}\n",
+                    status.operation, status.conditions, status.last_error
+                ));
+            }
+        }
+        for vm in self.sandbox.live_vms() {
+            text.push(format!(
+                "VM {} {} {:?} {:?}\n",
+                vm.meta.id, vm.meta.name, vm.state, vm.lcm_state
+            ));
+        }
+        let errors = self.seen().errors;
+        text.push(format!(
+            "last errors: {:#?}\n",
+            &errors[errors.len().saturating_sub(15)..]
+        ));
+        text.concat()
+    }
+}
+
+impl Front {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn next(&self, end: u64) -> Option<Cause> {
+        let mut state = self.state();
         loop {
-            if let Some(execution) = self.queue.pop_front() {
+            if let Some(execution) = state.queue.pop_front() {
                 return Some(Cause::Event(Box::new(execution)));
             }
-            self.queue.extend(self.sandbox.take_events());
-            if !self.queue.is_empty() {
+            state.queue.extend(self.sandbox.take_events());
+            if !state.queue.is_empty() {
                 continue;
             }
             let now = self.sandbox.now();
-            if now >= self.next_sweep {
-                self.next_sweep = now + SWEEP_EVERY;
-                return Some(Cause::Sweep);
+            if now >= state.next_sweep {
+                state.next_sweep = now + SWEEP_EVERY;
+                if state.sweeping {
+                    return Some(Cause::Sweep);
+                }
             }
             if now >= end {
                 return None;
             }
-            let until = self.next_sweep.min(end);
+            let until = state.next_sweep.min(end);
             let next = self.sandbox.next_wake().unwrap_or(until);
             self.sandbox.advance_to(next.clamp(now, until));
         }
     }
 
-    /// Runs a process to its end, or until it is killed.
-    pub fn run(&mut self, cause: &Cause, kill_before: Option<usize>) -> Ended {
-        self.processes += 1;
+    fn run(&self, cause: &Cause, kill_before: Option<usize>) -> Ended {
         let now = self.sandbox.now();
         let (service, gate) = (&self.service, &self.gate);
+        let mut errors = Vec::new();
         let killed = match cause {
             Cause::Sweep => {
-                self.process.begin(kill_before, None);
-                match survive(|| sweep::sweep_through(service, gate, now)) {
-                    Some(Ok(report)) => {
-                        self.errors.extend(report.failed);
-                        false
-                    }
-                    Some(Err(e)) => {
-                        self.errors.push(e.to_string());
-                        false
-                    }
-                    None => true,
+                self.processes.begin(kill_before, None);
+                let result = survive(|| sweep::sweep_through(service, gate, now));
+                match &result {
+                    Some(Ok(report)) => errors.clone_from(&report.failed),
+                    Some(Err(e)) => errors.push(e.to_string()),
+                    None => {}
                 }
+                result.is_none()
             }
             Cause::Event(execution) => {
                 let limit = execution.timeout.map(|seconds| now + seconds);
-                self.process.begin(kill_before, limit);
+                self.processes.begin(kill_before, limit);
                 let input = execution.stdin.clone().unwrap_or_default();
                 let kind = kind(&execution.command);
                 let result = survive(|| hook::event_through(service, gate, kind, input.as_bytes(), now));
                 let code = match &result {
                     Some(Ok(())) => 0,
                     Some(Err(e)) => {
-                        self.errors.push(format!("{}: {e:#}", execution.hook_name));
+                        errors.push(format!("{}: {e:#}", execution.hook_name));
                         75
                     }
                     None => 255,
@@ -311,30 +459,32 @@ impl Stage {
                 result.is_none()
             }
         };
-        self.deaths += usize::from(killed);
-        let deeds = self.process.deeds();
-        if deeds.iter().any(Deed::makes) {
-            let twins = self.find_twins();
-            self.twins.extend(twins);
-        }
+        let deeds = self.processes.end();
+        let twins = if deeds.iter().any(Deed::makes) {
+            self.find_twins()
+        } else {
+            Vec::new()
+        };
+        let seen = &mut self.state().seen;
+        seen.processes += 1;
+        seen.deaths += usize::from(killed);
+        seen.errors.extend(errors);
+        seen.twins.extend(twins);
         Ended { killed, deeds }
     }
 
-    /// Lets things go on until the condition holds, for at most `limit` virtual seconds. Did it?
-    pub fn until(&mut self, limit: u64, holds: impl Fn(&Self) -> bool) -> bool {
-        let end = self.sandbox.now() + limit;
-        while !holds(self) {
-            match self.next(end) {
-                Some(cause) => drop(self.run(&cause, None)),
-                None => return holds(self),
-            }
+    /// Perhaps an answer takes its time, and other processes run meanwhile.
+    fn overlap(&self) {
+        let Some(seconds) = self.state().overlap.as_mut().and_then(Overlap::strikes) else {
+            return;
+        };
+        let end = self.sandbox.now() + seconds;
+        while self.processes.count() < SLOTS
+            && let Some(cause) = self.next(end)
+        {
+            self.run(&cause, None);
         }
-        true
-    }
-
-    /// Lets this many virtual seconds pass.
-    pub fn pass_time(&mut self, seconds: u64) {
-        self.until(seconds, |_| false);
+        self.sandbox.advance_to(end);
     }
 
     /// Names that two live objects of the same kind and owner have: one of them was made twice.
@@ -363,31 +513,25 @@ impl Stage {
         let twins = count.into_iter().filter(|(_, count)| *count > 1);
         twins.map(|(what, count)| format!("{count} × {what}")).collect()
     }
+}
 
-    /// Everything that helps to understand a failure.
-    pub fn report(&self) -> String {
-        let mut text: Vec<String> = vec![format!("now {}\n", self.sandbox.now())];
-        for document in self.sandbox.documents() {
-            let id = document.meta.id;
-            text.push(format!("document {id}: {}\n", self.state(id)));
-            if let Some(status) = self.status(id) {
-                for line in &status.history {
-                    text.push(format!("  {} {}\n", line.at, line.text));
-                }
-                text.push(format!(
-                    "  {:?}\n  {:?}\n  {:?}\n",
-                    status.operation, status.conditions, status.last_error
-                ));
-            }
-        }
-        for vm in self.sandbox.live_vms() {
-            text.push(format!(
-                "VM {} {} {:?} {:?}\n",
-                vm.meta.id, vm.meta.name, vm.state, vm.lcm_state
-            ));
-        }
-        text.push(format!("errors: {:#?}\n", self.errors));
-        text.concat()
+/// Repeatable chance.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed ^ 0x5851_f42d_4c95_7f2d)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound.max(1)
     }
 }
 

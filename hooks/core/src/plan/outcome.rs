@@ -26,7 +26,7 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
             let gone = failure.kind == FailureKind::Gone;
             observed.failures.push((action.clone(), failure));
             if gone {
-                remove(observed, action);
+                look_again(observed, action);
             }
             return;
         }
@@ -118,6 +118,23 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
             }
         }
         _ => remove(observed, action),
+    }
+}
+
+/// OpenNebula says that the object is not there. It says the same when it can't read its database for a moment, so the
+/// list is read again: a refusal to show it is not mistaken for an end.
+fn look_again(observed: &mut Observed, action: &Action) {
+    match action {
+        Action::DeleteTemplate { .. } | Action::UpdateTemplate { .. } => observed.templates = None,
+        Action::TerminateVm { id, .. } | Action::DeleteVm { id, .. } => {
+            observed.looked_for.remove(id);
+            observed.vms.retain(|vm| vm.id != *id);
+            observed.all_vms = false;
+        }
+        Action::DeleteRouter { .. } => observed.routers = None,
+        Action::ReleaseAddress { .. } | Action::DeleteReservation { .. } => observed.reservations = None,
+        Action::RevokeCredential { .. } => observed.credentials = None,
+        _ => {}
     }
 }
 

@@ -424,3 +424,38 @@ fn force_removes_what_it_can_and_names_what_it_could_not() {
         }
     }
 }
+
+/// oned says "no such object" as well when it can't read its database for a moment.
+#[test]
+fn an_object_that_is_not_found_is_not_taken_for_removed() {
+    let fault = |what, left| {
+        vec![Fault {
+            what,
+            kind: FailureKind::Gone,
+            left,
+        }]
+    };
+    for kind in KINDS {
+        let mut world = World::new(kind, &spec(V33, 1, &[("a", 2)]));
+        world.faults = fault("terminate VM", 1);
+        world.until(S::Running);
+        assert_eq!(world.faults[0].left, 0);
+        world.run_for(600);
+        assert_eq!(world.alive(VmKind::Seed), Vec::<u32>::new());
+        world.faults = fault("terminate VM", 1);
+        world.doc().spec = spec(V33, 1, &[("a", 1)]);
+        world.run_for(1200);
+        assert_eq!(world.nodes(24001).len(), 1);
+        for what in [
+            "terminate VM",
+            "delete VM template",
+            "delete virtual router",
+            "revoke credential",
+        ] {
+            let mut world = world.clone();
+            world.faults = fault(what, 2);
+            bury(&mut world);
+            assert!(kind == Kind::Plain || world.faults[0].left < 2, "{what}");
+        }
+    }
+}
