@@ -212,6 +212,7 @@ pub mod sample {
             }),
             gateway: Some("198.51.100.10".to_owned()),
             xmlrpc: "http://169.254.16.9:2633/RPC2".to_owned(),
+            credential: 1,
         }
     }
 

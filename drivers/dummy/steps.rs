@@ -133,6 +133,7 @@ mod tests {
             endpoint: None,
             gateway: None,
             xmlrpc: String::new(),
+            credential: 1,
         }
     }
 

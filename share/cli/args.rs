@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     audit, check, create, delete, doctor, events, explain, generate, kubeconfig, list, plan, profile,
-    recover, rename, rights, scale, setup, show, simulate, update, upgrade,
+    recover, rename, rights, rotate, scale, setup, show, simulate, update, upgrade,
 };
 use crate::failure::Code;
 
@@ -73,6 +73,9 @@ pub enum Command {
     /// Try again what failed
     #[command(subcommand)]
     Recover(recover::Recover),
+    /// Replace the credential with which a cluster calls OpenNebula
+    #[command(subcommand)]
+    Rotate(rotate::Rotate),
     /// Delete clusters or node groups
     #[command(subcommand)]
     Delete(delete::Delete),

@@ -171,7 +171,7 @@ impl Cluster {
         let said = status.conditions.iter().find(|c| {
             matches!(
                 c.kind.as_str(),
-                "Retrying" | "OwnerChanged" | "DeletionProtected" | "Observed"
+                "Retrying" | "OwnerChanged" | "DeletionProtected" | "CredentialExpiring" | "Observed"
             ) && (c.status == Truth::True) != (c.kind == "Observed")
         });
         said.map(|c| c.message.clone()).unwrap_or_default()

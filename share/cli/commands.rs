@@ -15,6 +15,7 @@ pub mod profile;
 pub mod recover;
 pub mod rename;
 pub mod rights;
+pub mod rotate;
 pub mod scale;
 pub mod setup;
 pub mod show;

@@ -86,6 +86,7 @@ fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
         Command::Scale(scale) => scale.run(app),
         Command::Upgrade(upgrade) => upgrade.run(app),
         Command::Recover(recover) => recover.run(app),
+        Command::Rotate(rotate) => rotate.run(app),
         Command::Delete(delete) => delete.run(app),
         Command::Kubeconfig(kubeconfig) => kubeconfig.run(app),
         Command::Update(update) => update.run(app),

@@ -10,8 +10,9 @@ use oneks::drivers::Executables;
 use oneks::layout::Layout;
 use oneks::observe::Observer;
 use oneks::service::Service;
-use oneks_core::observed::{Need, Observed};
+use oneks_core::observed::{Credentials, Need, Observed};
 use oneks_core::spec::Spec;
+use oneks_core::status::{RotationStage, Status};
 use oneks_driver::Owner;
 use opennebula::Client;
 
@@ -121,11 +122,11 @@ impl Perspective {
         need: &Need,
         cluster: u32,
         spec: Option<&Spec>,
-        serial: Option<u32>,
+        status: Option<&Status>,
     ) -> Result<(), Failure> {
         if *need == Need::Credentials && !self.server {
             // Only the hooks can tell; what STATUS notes is taken for true.
-            observed.credentials = Some(serial.into_iter().collect());
+            observed.credentials = Some(status.map(noted_credentials).unwrap_or_default());
             return Ok(());
         }
         let eyes = Observer {
@@ -134,7 +135,6 @@ impl Perspective {
             owner: &self.owner,
             client: self.client.clone(),
             spec,
-            serial: serial.unwrap_or(1),
             user: std::cell::OnceCell::new(),
         };
         eyes.look(observed, need).map_err(|e| {
@@ -149,4 +149,21 @@ impl Perspective {
             }
         })
     }
+}
+
+/// The credentials that there must be by what STATUS says: until a rotation has ended, the one before is valid too.
+fn noted_credentials(status: &Status) -> Credentials {
+    let mut noted = Credentials::default();
+    let Some(credential) = &status.credential else {
+        return noted;
+    };
+    let replaces = status
+        .rotation
+        .as_ref()
+        .is_some_and(|r| r.stage != RotationStage::Make);
+    if replaces && credential.serial > 1 {
+        noted.own.insert(credential.serial - 1, None);
+    }
+    noted.own.insert(credential.serial, credential.expires);
+    noted
 }

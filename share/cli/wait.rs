@@ -37,6 +37,8 @@ pub enum Goal {
     Settled(String),
     /// The order with this token was taken up and has ended.
     Recovered(String),
+    /// The credential was replaced by the order with this token.
+    Rotated(String),
     /// The cluster is gone.
     Deleted,
 }
@@ -189,6 +191,7 @@ fn judge(cluster: &Cluster, goal: &Goal) -> Verdict {
         Goal::Settled(text) => settled(cluster, status, text),
         Goal::Recovered(token) if status.recovered.as_deref() != Some(token) => Verdict::Unnoticed,
         Goal::Recovered(_) => rest(status),
+        Goal::Rotated(token) => rotated(status, token),
         Goal::Deleted => deleted(status),
     }
 }
@@ -208,10 +211,18 @@ fn settled(cluster: &Cluster, status: &Status, text: &str) -> Verdict {
     }
 }
 
+fn paused(status: &Status) -> Option<Verdict> {
+    let paused = status.condition("Paused").filter(|c| c.status == Truth::True)?;
+    Some(Verdict::Refused(format!(
+        "{}; set it to false to go on",
+        paused.message
+    )))
+}
+
 /// Has an accepted cluster come to rest?
 fn rest(status: &Status) -> Verdict {
-    if let Some(paused) = status.condition("Paused").filter(|c| c.status == Truth::True) {
-        return Verdict::Refused(format!("{}; set it to false to go on", paused.message));
+    if let Some(refused) = paused(status) {
+        return refused;
     }
     if status.state.as_str().ends_with("_FAILURE") {
         let error = status
@@ -228,6 +239,22 @@ fn rest(status: &Status) -> Verdict {
         return Verdict::Done;
     }
     Verdict::Waiting(step(status))
+}
+
+fn rotated(status: &Status, token: &str) -> Verdict {
+    let condition = status.condition("CredentialRotated");
+    let message = condition.map_or_else(String::new, |c| c.message.clone());
+    let noticed = status.rotated.as_deref() == Some(token);
+    match &status.rotation {
+        None if !noticed => Verdict::Unnoticed,
+        None if condition.is_some_and(|c| c.status == Truth::False) => Verdict::Refused(message),
+        None => Verdict::Done,
+        Some(rotation) if rotation.failed && noticed => Verdict::Failed(message),
+        Some(_) => match paused(status) {
+            Some(refused) => refused,
+            None => Verdict::Waiting(message),
+        },
+    }
 }
 
 fn deleted(status: &Status) -> Verdict {
@@ -264,7 +291,9 @@ fn step(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use oneks_core::status::{Deletion, Goal as GroupGoal, LastError, Operation, Refused};
+    use oneks_core::status::{
+        Deletion, Goal as GroupGoal, LastError, Operation, Refused, Rotation, RotationStage,
+    };
     use opennebula::objects::{Document, Permissions};
     use opennebula::template::Template;
 
@@ -387,6 +416,51 @@ mod tests {
         );
         let paused = |s: &mut Status| s.set_condition(1, "Paused", Truth::True, "Paused", "paused");
         assert!(matches!(judged(paused, &settled), Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn a_rotation_is_over_when_the_cluster_has_one_credential_again() {
+        let goal = Goal::Rotated("token".into());
+        assert_eq!(judged(|_| {}, &goal), Verdict::Unnoticed);
+        let set = |rotated: bool, attempts: u32, failed: bool, truth| {
+            move |s: &mut Status| {
+                s.rotated = rotated.then(|| "token".into());
+                s.rotation = Some(Rotation {
+                    started: 1,
+                    stage: RotationStage::HandOver,
+                    old: None,
+                    attempts,
+                    not_before: 0,
+                    failed,
+                });
+                s.set_condition(1, "CredentialRotated", truth, "Why", "because");
+            }
+        };
+        let waits = Verdict::Waiting("because".into());
+        assert_eq!(judged(set(true, 0, false, Truth::Unknown), &goal), waits);
+        assert_eq!(judged(set(true, 2, false, Truth::False), &goal), waits);
+        // The one before has not ended yet.
+        assert_eq!(judged(set(false, 0, false, Truth::Unknown), &goal), waits);
+        assert_eq!(
+            judged(set(true, 6, true, Truth::False), &goal),
+            Verdict::Failed("because".into())
+        );
+        let ended = |truth| {
+            move |s: &mut Status| {
+                set(true, 0, false, truth)(s);
+                s.rotation = None;
+            }
+        };
+        assert_eq!(judged(ended(Truth::True), &goal), Verdict::Done);
+        assert_eq!(
+            judged(ended(Truth::False), &goal),
+            Verdict::Refused("because".into())
+        );
+        let paused = |s: &mut Status| {
+            set(true, 0, false, Truth::Unknown)(s);
+            s.set_condition(1, "Paused", Truth::True, "Paused", "paused");
+        };
+        assert!(matches!(judged(paused, &goal), Verdict::Refused(_)));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Executor<'_> {
         match self.call(action) {
             Ok(Some(id)) => Outcome::Created(id),
             Ok(None) => Outcome::Done,
-            Err(error) => Outcome::Failed(failure(&error)),
+            Err(error) => Outcome::Failed(refused(action, failure(&error))),
         }
     }
 
@@ -124,6 +124,17 @@ impl Executor<'_> {
             text = text.replace(&secret::attachment(name), &STANDARD.encode(self.fill(attachment)));
         }
         named(&vm.name, &text)
+    }
+}
+
+/// Login tokens that are disabled are refused as if the user were busy, but waiting doesn't help.
+fn refused(action: &Action, failure: Failure) -> Failure {
+    match (action, failure.kind) {
+        (Action::CreateCredential { .. }, FailureKind::WrongState) => Failure {
+            kind: FailureKind::Refused,
+            ..failure
+        },
+        _ => failure,
     }
 }
 

@@ -8,7 +8,6 @@ use std::cell::OnceCell;
 
 use oneks_core::observed::Observed;
 use oneks_core::plan::{Outcome, Teardown, absorb, teardown};
-use oneks_core::status::Status;
 use oneks_driver::Owner;
 use opennebula::calls::{PoolFilter, PoolRange};
 use opennebula::error::Error;
@@ -33,22 +32,15 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
         what: format!("cluster {id}: clean up"),
         source,
     };
-    match note(id, hints) {
-        Some(note) => service.owners.note(id, &note),
-        None if !is_gone(service, id).map_err(fail)? => {
-            log::warn!(
-                "cluster {id}: OpenNebula says that its document does not exist, but lists it; it is left alone"
-            );
-            return Ok(());
-        }
-        None => {}
+    if let Some(note) = note(hints) {
+        service.owners.note(id, &note);
     }
-    let Some(Note { owner, serial }) = service.owners.of(id) else {
+    let Some(Note { owner }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
         notes.forget(id);
         return Ok(());
     };
-    let left = remove(service, id, &owner, serial, now).map_err(fail)?;
+    let left = remove(service, id, &owner, now).map_err(fail)?;
     match &left {
         Some(step) => log::info!("cluster {id}: its document is gone; {step}"),
         None => service.owners.forget(id),
@@ -73,19 +65,17 @@ fn is_gone(service: &Service, id: u32) -> Result<bool, Error> {
 }
 
 /// Whose cluster it was, as the delete event says.
-fn note(id: u32, hints: &Hints) -> Option<Note> {
+fn note(hints: &Hints) -> Option<Note> {
     let deleted = hints.deleted.as_ref()?;
-    let status = Status::parse(deleted.status.as_deref(), id).ok();
-    let serial = status.and_then(|s| s.credential).map_or(1, |c| c.serial);
     let owner = Owner {
         uid: deleted.uid,
         name: deleted.uname.clone(),
     };
-    Some(Note { owner, serial })
+    Some(Note { owner })
 }
 
 /// Removes what one owner has. Returns what is still waited for.
-fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> Result<Option<String>, Error> {
+fn remove(service: &Service, id: u32, owner: &Owner, now: u64) -> Result<Option<String>, Error> {
     let client = service.owner(owner, now);
     let watcher = Observer {
         service,
@@ -93,7 +83,6 @@ fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> R
         owner,
         client: client.clone(),
         spec: None,
-        serial,
         user: OnceCell::new(),
     };
     let executor = Executor {
@@ -101,13 +90,13 @@ fn remove(service: &Service, id: u32, owner: &Owner, serial: u32, now: u64) -> R
         cluster: id,
         owner,
         client: &client,
-        serial,
+        // What is removed has no text to put a credential in.
+        serial: 1,
     };
     let part = Teardown {
         cluster: id,
         owner: owner.uid,
         force: false,
-        credential: Some(serial),
     };
     let mut observed = Observed::default();
     for _ in 0..MAX_ROUNDS {

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use oneks_core::names::Names;
-use oneks_core::observed::{Cloud, CloudCluster, CloudImage, CloudNetwork, Need, Observed};
+use oneks_core::observed::{Cloud, CloudCluster, CloudImage, CloudNetwork, Credentials, Need, Observed};
 use oneks_core::spec::Spec;
 use oneks_driver::Owner;
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
@@ -15,9 +15,6 @@ use opennebula::objects::{Resource, Right, User, Vm, VmState};
 use crate::catalog;
 use crate::convert;
 use crate::service::Service;
-
-/// Most credentials of a cluster that are looked for: a rotation more often than this ago was revoked.
-const CREDENTIALS: u32 = 8;
 
 /// Where a pass looks.
 pub struct Observer<'a> {
@@ -31,8 +28,6 @@ pub struct Observer<'a> {
     pub client: Client,
     /// What SPEC says, if it can be read.
     pub spec: Option<&'a Spec>,
-    /// Number of the present credential.
-    pub serial: u32,
     /// The owner, once asked for.
     pub user: OnceCell<User>,
 }
@@ -84,7 +79,7 @@ impl Observer<'_> {
                 observed.templates = Some(pool.items.iter().map(convert::template).collect());
             }
             Need::Reservations => observed.reservations = Some(self.reservations()?),
-            Need::Credentials => observed.credentials = Some(self.credentials()?),
+            Need::Credentials => observed.credentials = Some(self.credentials(!observed.made.is_empty())?),
             Need::Cloud => observed.cloud = Some(self.cloud()?),
             Need::Catalog => {
                 let (catalog, errors) = catalog::load(&self.service.profiles);
@@ -141,15 +136,21 @@ impl Observer<'_> {
         Ok(found)
     }
 
-    fn credentials(&self) -> Result<Vec<u32>, Error> {
-        let user = self.user()?;
-        let last = self.serial.max(1).saturating_add(1);
-        Ok((last.saturating_sub(CREDENTIALS).max(1)..=last)
-            .filter(|serial| {
-                let token = self.service.credential(self.cluster, *serial);
-                user.login_tokens.iter().any(|t| t.token == token)
-            })
-            .collect())
+    /// The tokens as they were when this pass first asked; or, once it has made one, as they are.
+    fn credentials(&self, made: bool) -> Result<Credentials, Error> {
+        let now = made.then(|| self.client.user_info(None, false)).transpose()?;
+        let user = match &now {
+            Some(user) => user,
+            None => self.user()?,
+        };
+        let mut found = Credentials::default();
+        for token in &user.login_tokens {
+            match self.service.credential_number(self.cluster, &token.token) {
+                Some(serial) => drop(found.own.insert(serial, token.expires)),
+                None => found.others.push(token.expires),
+            }
+        }
+        Ok(found)
     }
 
     /// The owner, with the tokens as they were when this pass first asked.

@@ -22,8 +22,6 @@ pub struct Owners {
 pub struct Note {
     /// Who owns its document, or did.
     pub owner: Owner,
-    /// Number of its credential.
-    pub serial: u32,
 }
 
 impl Owners {
@@ -73,13 +71,12 @@ impl Owners {
 mod tests {
     use super::*;
 
-    fn note(uid: u32, serial: u32) -> Note {
+    fn note(uid: u32, name: &str) -> Note {
         Note {
             owner: Owner {
                 uid,
-                name: "alice".to_owned(),
+                name: name.to_owned(),
             },
-            serial,
         }
     }
 
@@ -88,9 +85,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let owners = Owners::new(folder.path());
         assert_eq!(owners.of(7), None);
-        owners.note(7, &note(2, 1));
-        owners.note(7, &note(2, 2));
-        assert_eq!(owners.of(7), Some(note(2, 2)));
+        owners.note(7, &note(2, "alice"));
+        owners.note(7, &note(3, "bob"));
+        assert_eq!(owners.of(7), Some(note(3, "bob")));
         assert_eq!(owners.of(70), None);
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(files, 1);
@@ -105,9 +102,9 @@ mod tests {
         let owners = Owners::new(folder.path());
         std::fs::write(folder.path().join("7.owner"), "{").unwrap();
         assert_eq!(owners.of(7), None);
-        owners.note(7, &note(2, 1));
-        assert_eq!(owners.of(7), Some(note(2, 1)));
+        owners.note(7, &note(2, "alice"));
+        assert_eq!(owners.of(7), Some(note(2, "alice")));
         // No folder, no note, no panic.
-        Owners::new(folder.path().join("none")).note(7, &note(2, 1));
+        Owners::new(folder.path().join("none")).note(7, &note(2, "alice"));
     }
 }

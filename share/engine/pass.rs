@@ -127,7 +127,6 @@ pub fn pass(
             uid: document.uid,
             name: document.uname.clone(),
         },
-        serial: previous.credential.as_ref().map_or(1, |c| c.serial),
     };
     service.owners.note(id, &note);
     let work = Work {
@@ -165,6 +164,7 @@ impl Work<'_> {
             owner: owner.clone(),
             spec: document.template.get("SPEC"),
             recover: document.template.get("RECOVER"),
+            rotate: document.template.get("ROTATE"),
             delete: document.template.get("DELETE"),
         };
         let told = self.depth == Depth::Known && self.hints.say_it_all();
@@ -179,7 +179,6 @@ impl Work<'_> {
             .spec
             .and_then(|text| Spec::parse(text).ok())
             .or_else(|| previous.accepted.clone());
-        let serial = previous.credential.as_ref().map_or(1, |c| c.serial);
         let client = self.service.owner(&owner, now);
         let watcher = Observer {
             service: self.service,
@@ -187,7 +186,6 @@ impl Work<'_> {
             owner: &owner,
             client: client.clone(),
             spec: spec.as_ref(),
-            serial,
             user: OnceCell::new(),
         };
         let mut observed = self.nothing_seen();
@@ -253,7 +251,7 @@ impl Work<'_> {
                     forget_kubeconfig,
                 );
             }
-            let serial = status.credential.as_ref().map_or(serial, |c| c.serial);
+            let serial = status.credential.as_ref().map_or(1, |c| c.serial);
             let executor = Executor {
                 service: self.service,
                 cluster: id,

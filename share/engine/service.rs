@@ -130,6 +130,8 @@ impl Service {
 
     /// The cluster's own credential with this number: always the same text, so that making it twice makes one, and
     /// that it need not be stored. Only who has the server credential can compute it.
+    ///
+    /// It begins with the cluster's id and its number, so that its owner can tell it from others.
     pub fn credential(&self, cluster: u32, serial: u32) -> Secret {
         let label = format!("oneks credential {cluster} {serial}");
         // HMAC takes keys of any length.
@@ -137,10 +139,23 @@ impl Service {
             return Secret::new(String::new());
         };
         mac.update(label.as_bytes());
-        let mut token = String::new();
+        let mut token = prefix(cluster);
+        let _ = write!(token, "{serial}-");
         for byte in mac.finalize().into_bytes() {
             let _ = write!(token, "{byte:02x}");
         }
         Secret::new(token)
     }
+
+    /// The number of a login token, if it is one of the cluster's credentials.
+    pub fn credential_number(&self, cluster: u32, token: &Secret) -> Option<u32> {
+        let (serial, _) = token.expose().strip_prefix(&prefix(cluster))?.split_once('-')?;
+        let serial = serial.parse().ok()?;
+        (self.credential(cluster, serial) == *token).then_some(serial)
+    }
+}
+
+/// How a cluster's credentials begin.
+fn prefix(cluster: u32) -> String {
+    format!("{}-", oneks_core::names::Names::new(cluster).cluster())
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use oneks_core::names;
+use oneks_core::plan::{credential_look, rotation_waits};
 use oneks_core::state::ClusterState;
 use oneks_core::status::{Status, Unusable};
 use oneks_driver::VmCondition;
@@ -251,14 +252,16 @@ fn is_due(document: &Document, may_wait: bool, probe_every: u64, now: u64) -> bo
         (may_wait || r.again > now) && r.fingerprint == oneks_core::fingerprint::of_text(text)
     });
     let recover = template.get("RECOVER").is_some_and(|t| !status.has_recovered(t));
+    let rotate = status.placed.is_some() && template.get("ROTATE").is_some_and(|t| status.wants_rotation(t));
+    let credential = credential_look(&status).is_some_and(|at| at <= now);
     let delete = template
         .get("DELETE")
         .is_some_and(|d| matches!(d.trim().to_ascii_uppercase().as_str(), "YES" | "FORCE"));
     let protected = status.condition("DeletionProtected").is_some();
     let retry = status.retry.as_ref().is_some_and(|r| r.not_before <= now);
     let resting = oneks_core::plan::probe_is_due(&status, probe_every, now);
-    let ordered = !(spec_known || waits) || recover || delete && !protected;
-    ordered || !may_wait && (retry || resting || is_restless(&status))
+    let ordered = !(spec_known || waits) || recover || rotate || delete && !protected;
+    ordered || !may_wait && (retry || resting || credential || is_restless(&status))
 }
 
 /// Does the cluster await something that an event should tell?
@@ -268,6 +271,7 @@ pub(crate) fn is_restless(status: &Status) -> bool {
         .any(|g| g.state.is_working() || g.state == oneks_core::state::GroupState::Warning)
         || status.guest_exec.is_some()
         || status.refused.is_some()
+        || rotation_waits(status)
         || !matches!(status.state, ClusterState::Running | ClusterState::Pending) && !is_failure(status.state)
 }
 
@@ -281,6 +285,7 @@ pub(crate) fn certain(status: &Status, probe_every: u64, now: u64) -> Option<u64
         .chain(status.refused.iter().map(|r| r.again))
         .chain(status.guest_exec.iter().map(|e| e.deadline))
         .chain(deletion.map(|d| d.deadline))
+        .chain(credential_look(status))
         .chain(oneks_core::plan::next_probe(status, probe_every, now + 1))
         .filter(|time| *time > now)
         .min()

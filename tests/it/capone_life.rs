@@ -15,6 +15,12 @@ fn alice() -> String {
 
 /// A cloud whose virtual machines have guests.
 pub fn cloud() -> (Life, Handle) {
+    cloud_of(oneks_sandbox::Config::default())
+}
+
+/// The same with these settings.
+pub fn cloud_of(config: oneks_sandbox::Config) -> (Life, Handle) {
+    let settings = config;
     let config = capi::Config {
         shim: Some(env!("CARGO_BIN_EXE_oneks-sandbox").into()),
         ..capi::Config::default()
@@ -23,7 +29,7 @@ pub fn cloud() -> (Life, Handle) {
     let handle = guests.handle();
     let config = oneks_sandbox::Config {
         server_secret: SERVER_SECRET.to_owned(),
-        ..Default::default()
+        ..settings
     };
     (Life::of(Sandbox::with_guests(config, Box::new(guests))), handle)
 }

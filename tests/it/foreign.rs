@@ -29,7 +29,7 @@ fn hook_of(name: &str) -> Option<(&'static str, String)> {
 /// The same event as it would be if it were about something else: no tag, no name and no attribute of ours.
 fn of_somebody_else(name: &str) -> Vec<u8> {
     let xml = String::from_utf8(STANDARD.decode(recorded(name)).unwrap()).unwrap();
-    let xml = ["ONEKS", "oneks", "SPEC", "RECOVER", "DELETE"]
+    let xml = ["ONEKS", "oneks", "SPEC", "RECOVER", "ROTATE", "DELETE"]
         .into_iter()
         .fold(xml, |xml, mark| xml.replace(mark, "X"));
     let xml = xml

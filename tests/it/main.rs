@@ -21,5 +21,6 @@ mod packages;
 mod plain_life;
 mod profile;
 mod programs;
+mod rotate;
 mod support;
 mod wake_ups;

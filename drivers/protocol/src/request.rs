@@ -97,7 +97,8 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output: Option<Output>,
     },
-    /// A script that hands the cluster its new credential. Answered with [`crate::Script`].
+    /// A script that hands the cluster its new credential, may be run any number of times, and ends well only when the
+    /// cluster was seen to use it: the old one is revoked after that. Answered with [`crate::Script`].
     Rotate {
         /// The cluster.
         cluster: Box<Cluster>,
@@ -151,6 +152,14 @@ pub struct Cluster {
     pub gateway: Option<String>,
     /// XML-RPC address of OpenNebula as the cluster's VMs reach it.
     pub xmlrpc: String,
+    /// Number of the cluster's own credential. The next one has the next number: a text that must change with the
+    /// credential can name it.
+    #[serde(default = "first_credential")]
+    pub credential: u32,
+}
+
+const fn first_credential() -> u32 {
+    1
 }
 
 /// A user of OpenNebula.

@@ -27,8 +27,10 @@ pub struct Observed {
     pub templates: Option<Vec<Template>>,
     /// The owner's networks that are named like the cluster's reservations.
     pub reservations: Option<Vec<Reservation>>,
-    /// Numbers of the cluster's credentials that are valid.
-    pub credentials: Option<Vec<u32>>,
+    /// The cluster's credentials.
+    pub credentials: Option<Credentials>,
+    /// Numbers of the credentials that this pass has made.
+    pub made: BTreeSet<u32>,
     /// The chosen place.
     pub cloud: Option<Cloud>,
     /// Profiles.
@@ -52,6 +54,42 @@ impl Default for Settings {
     fn default() -> Self {
         Self { probe_every: 1800 }
     }
+}
+
+/// The cluster's credentials among the owner's login tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// When each of them ends, by number; seconds since the epoch, `None` for never.
+    pub own: BTreeMap<u32, Option<u64>>,
+    /// When each of the owner's tokens ends that is none of them.
+    pub others: Vec<Option<u64>>,
+}
+
+impl Credentials {
+    /// The number of the newest that is valid, and when it ends.
+    pub fn newest(&self, now: u64) -> Option<(u32, Option<u64>)> {
+        self.own
+            .iter()
+            .rev()
+            .map(|(s, e)| (*s, *e))
+            .find(|(_, e)| is_valid(*e, now))
+    }
+
+    /// Numbers of those that are valid.
+    pub fn valid(&self, now: u64) -> BTreeSet<u32> {
+        let valid = self.own.iter().filter(|(_, ends)| is_valid(**ends, now));
+        valid.map(|(serial, _)| *serial).collect()
+    }
+
+    /// How many login tokens the owner has that have not ended.
+    pub fn tokens(&self, now: u64) -> usize {
+        let all = self.own.values().chain(&self.others);
+        all.filter(|ends| is_valid(**ends, now)).count()
+    }
+}
+
+fn is_valid(ends: Option<u64>, now: u64) -> bool {
+    ends.is_none_or(|ends| now < ends)
 }
 
 /// Something that a plan needs to know before it can decide.

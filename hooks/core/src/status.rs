@@ -95,6 +95,12 @@ pub struct Status {
     /// The last RECOVER token that was acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered: Option<String>,
+    /// The last ROTATE token that was acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated: Option<String>,
+    /// The credential is being replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// Set once the deletion was ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
@@ -181,7 +187,7 @@ pub enum Truth {
 /// What is under way, for the whole cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// `create`, `scale`, `upgrade`, `recover` or `delete`.
+    /// `create`, `scale`, `upgrade`, `rotate`, `recover` or `delete`.
     pub kind: String,
     /// When it began, seconds since the epoch.
     pub started: u64,
@@ -218,10 +224,10 @@ pub enum Purpose {
     Kubeconfig,
     /// Runs a script of the group's steps.
     Apply,
-    /// Asks Kubernetes how the group is.
-    Probe,
     /// Hands the cluster its new credential.
     Rotate,
+    /// Asks Kubernetes how the group is.
+    Probe,
 }
 
 impl Purpose {
@@ -243,6 +249,45 @@ pub struct Credential {
     pub serial: u32,
     /// When it was made, seconds since the epoch.
     pub issued: u64,
+    /// When it ends, seconds since the epoch; absent if it never does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+}
+
+/// A credential that is being replaced by the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// When it began, seconds since the epoch.
+    pub started: u64,
+    /// How far it is.
+    pub stage: RotationStage,
+    /// The credential that the cluster uses until the new one is handed over, if it is known and still valid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Credential>,
+    /// How often a step failed in a row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+    /// No attempt before this time, seconds since the epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_before: u64,
+    /// It failed too often; an order lets it go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+}
+
+/// How far a rotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RotationStage {
+    /// The new credential is to be made.
+    Make,
+    /// It was made and is the cluster's; the nodes are to be told.
+    HandOver,
+    /// The cluster uses it; the others are to be revoked.
+    Revoke {
+        /// Not before this time, seconds since the epoch: calls with the old one may be under way.
+        after: u64,
+    },
 }
 
 /// An ordered deletion.
@@ -291,7 +336,7 @@ pub struct Entry {
     pub text: String,
 }
 
-/// What is noted of a RECOVER that was acted upon: the token without the blanks around it, or, of one that is too long
+/// What is noted of a RECOVER or ROTATE that was acted upon: the token without the blanks around it, or, of one that is too long
 /// to be kept, its fingerprint.
 pub fn recover_mark(token: &str) -> String {
     let token = token.trim();
@@ -344,6 +389,8 @@ impl Status {
             provisioned: false,
             kubeconfig: false,
             recovered: None,
+            rotated: None,
+            rotation: None,
             deletion: None,
             retry: None,
             last_error: None,
@@ -466,6 +513,17 @@ impl Status {
     /// Was this RECOVER acted upon?
     pub fn has_recovered(&self, token: &str) -> bool {
         self.recovered.as_ref() == Some(&recover_mark(token))
+    }
+
+    /// Is this ROTATE an order that was not acted upon?
+    pub fn wants_rotation(&self, token: &str) -> bool {
+        !token.trim().is_empty() && self.rotated.as_ref() != Some(&recover_mark(token))
+    }
+
+    /// The credential that the cluster uses: until another is handed over, the one before.
+    pub fn credential_in_use(&self) -> Option<&Credential> {
+        let old = self.rotation.as_ref().and_then(|r| r.old.as_ref());
+        old.or(self.credential.as_ref())
     }
 
     /// Adds a line of history; a long one is cut.

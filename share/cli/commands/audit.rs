@@ -118,7 +118,6 @@ impl Gc {
             cluster,
             owner: owner.uid,
             force: self.force,
-            credential: perspective.server.then_some(1),
         };
         let begin = (app.pace.elapsed)();
         let mut observed = Observed::default();

@@ -5,7 +5,7 @@ use clap_complete::ArgValueCandidates;
 use oneks::convert;
 use oneks_core::names::CONTROL_PLANE_KEY;
 use oneks_core::state::{ClusterState, DependencyState, GroupState};
-use oneks_core::status::{Status, Truth, Unusable};
+use oneks_core::status::{Purpose, RotationStage, Status, Truth, Unusable};
 use oneks_driver::VmCondition;
 use opennebula::Vm;
 use opennebula::objects::VmState;
@@ -252,9 +252,66 @@ fn conditions(explanation: &mut Explanation, status: &Status, id: u32) {
                     until: status.retry.as_ref().map(|r| r.not_before),
                 });
             }
+            ("CredentialExpiring", true) => {
+                explanation.why.push(condition.message.clone());
+                let ends = status.credential_in_use().and_then(|c| c.expires);
+                explanation.waits_for.push(Await {
+                    what: "the end of the cluster's credential, if it is not replaced before".to_owned(),
+                    hook: None,
+                    until: ends,
+                });
+                explanation
+                    .way_out
+                    .push(format!("replace it: `oneks rotate cluster {id} --wait`"));
+            }
+            ("CredentialRotated", false) => rotation(explanation, status, id),
             ("OwnerChanged", true) | ("Observed", false) => explanation.why.push(condition.message.clone()),
             _ => {}
         }
+    }
+}
+
+/// A credential that is being replaced, or that could not be.
+fn rotation(explanation: &mut Explanation, status: &Status, id: u32) {
+    let Some(condition) = status.condition("CredentialRotated") else {
+        return;
+    };
+    let failed = condition.status == Truth::False;
+    if failed {
+        let why = format!(
+            "the credential was not replaced: {} ({})",
+            condition.message, condition.reason
+        );
+        explanation.why.push(why);
+    }
+    match &status.rotation {
+        Some(rotation) if rotation.failed => explanation.way_out.push(format!(
+            "mend the cause, then: `oneks rotate cluster {id} --wait`"
+        )),
+        Some(rotation)
+            if status
+                .guest_exec
+                .as_ref()
+                .is_none_or(|e| e.purpose != Purpose::Rotate) =>
+        {
+            let (what, until) = match rotation.stage {
+                _ if failed => (
+                    "the next attempt to replace the credential",
+                    Some(rotation.not_before),
+                ),
+                RotationStage::Revoke { after } => (
+                    "the end of calls with the old credential, which is revoked then",
+                    Some(after),
+                ),
+                _ => ("the next step of the credential's rotation", None),
+            };
+            explanation.waits_for.push(Await {
+                what: what.to_owned(),
+                hook: Some("sweep"),
+                until,
+            });
+        }
+        _ => {}
     }
 }
 
@@ -355,11 +412,13 @@ fn summary(explanation: &mut Explanation, status: &Status, id: u32) {
                     .why
                     .push("a node is missing, down or not ready".to_owned());
             }
-            explanation.way_out.push(
-                "nodes that fail their health checks are replaced by themselves; a machine that somebody switched off \
-                 is back with `onevm resume`"
-                    .to_owned(),
-            );
+            if status.groups().any(|g| g.state == GroupState::Warning) {
+                explanation.way_out.push(
+                    "nodes that fail their health checks are replaced by themselves; a machine that somebody switched \
+                     off is back with `onevm resume`"
+                        .to_owned(),
+                );
+            }
         }
         _ => {}
     }

@@ -50,6 +50,9 @@ pub struct PlanArgs {
     /// What if it were ordered to try again?
     #[arg(long)]
     recover: bool,
+    /// What if it were ordered to replace its credential?
+    #[arg(long)]
+    rotate: bool,
     /// What if it were deleted?
     #[arg(long)]
     delete: bool,
@@ -135,6 +138,11 @@ fn next(app: &mut App, cluster: &Cluster, args: &PlanArgs) -> Result<Next, Failu
         } else {
             document.template.get("RECOVER")
         },
+        rotate: if args.rotate {
+            Some(&token)
+        } else {
+            document.template.get("ROTATE")
+        },
         delete: if args.delete {
             Some("YES")
         } else {
@@ -151,13 +159,13 @@ fn next(app: &mut App, cluster: &Cluster, args: &PlanArgs) -> Result<Next, Failu
         .spec
         .and_then(|text| Spec::parse(text).ok())
         .or_else(|| status.accepted.clone());
-    let serial = status.credential.as_ref().map(|c| c.serial);
+    let noted = status.clone();
     let now = app.now();
     let mut observed = Observed {
         settings: perspective.service.config.settings(),
         ..Observed::default()
     };
-    perspective.look(&mut observed, &Need::AllVms, id, spec.as_ref(), serial)?;
+    perspective.look(&mut observed, &Need::AllVms, id, spec.as_ref(), Some(&noted))?;
     let (mut calls, mut invented) = (Vec::new(), u32::MAX);
     let mut then = "the plan does not come to an end, which is a defect".to_owned();
     for _ in 0..ROUNDS {
@@ -175,7 +183,7 @@ fn next(app: &mut App, cluster: &Cluster, args: &PlanArgs) -> Result<Next, Failu
         }
         if !outcome.needs.is_empty() {
             for need in &outcome.needs {
-                perspective.look(&mut observed, need, id, spec.as_ref(), serial)?;
+                perspective.look(&mut observed, need, id, spec.as_ref(), Some(&noted))?;
             }
             continue;
         }

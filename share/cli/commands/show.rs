@@ -131,6 +131,18 @@ fn show_cluster(out: &mut Out, cluster: &Cluster) -> Result<(), Failure> {
     let status = cluster.status.as_ref();
     title(out, "\nDEPLOYMENT")?;
     deployment(out, cluster, status)?;
+    if let Some(credential) = status.and_then(Status::credential_in_use) {
+        let ends = credential.expires.map_or_else(
+            || "never ends".to_owned(),
+            |at| format!("ends {}", time::long(at)),
+        );
+        let since = time::long(credential.issued);
+        field(
+            out,
+            "CREDENTIAL",
+            &format!("{} of {since}, {ends}", credential.serial),
+        )?;
+    }
 
     if let Some(operation) = status.and_then(|s| s.operation.as_ref()) {
         title(out, "\nOPERATION")?;

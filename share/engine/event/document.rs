@@ -12,7 +12,7 @@ use super::xml::{Damaged, Token, Xml};
 use super::{Reason, Verdict};
 
 /// Attributes that users write. Ours are STATUS, STATE, ENDPOINT and KUBECONFIG.
-const ASKING: [&str; 3] = ["SPEC", "RECOVER", "DELETE"];
+const ASKING: [&str; 4] = ["SPEC", "RECOVER", "ROTATE", "DELETE"];
 
 /// Longest SPEC or STATUS that is kept of a deleted document.
 const KEPT: usize = 1024 * 1024;

@@ -479,6 +479,6 @@ fn the_credential_is_only_ever_a_mark_where_it_belongs() {
     }
     assert_eq!(
         rotate(&cluster(), &plane).text.matches(ONE_AUTH_BASE64).count(),
-        3
+        4
     );
 }

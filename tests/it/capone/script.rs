@@ -208,17 +208,30 @@ fn a_group_is_deleted_without_waiting_and_whatever_is_missing() {
 fn the_credential_goes_to_kubectl_by_a_pipe() {
     let secret = STANDARD.encode("alice:0123");
     let text = scripts()["rotate"].text.replace(ONE_AUTH_BASE64, &secret);
-    let node = Node::new("echo \"call $*\" >> \"$calls\"; cat >> \"$calls\"\n");
+    let node = Node::new(&format!(
+        "echo \"call $*\" >> \"$calls\"; cat >> \"$calls\"
+case \"$*\" in *' secrets '*) printf %s '{secret}' ;; *' daemonsets.apps '*) echo daemonset.apps/ccm ;; esac\n"
+    ));
     let output = node.run(&text);
-    assert_eq!((output.return_code, output.stdout.as_str()), (0, ""));
+    assert_eq!(
+        (output.return_code, output.stdout.as_str()),
+        (0, ""),
+        "{}",
+        output.stderr
+    );
     let calls = node.calls();
     let arguments: Vec<_> = calls.lines().filter(|line| line.starts_with("call ")).collect();
     assert_eq!(
         arguments,
         [
             "call apply --request-timeout=60s -f -",
-            "call delete pods --namespace=kube-system --selector=k8s-app=cloud-controller-manager \
-             --ignore-not-found --wait=false --request-timeout=60s",
+            "call get secrets oneks-24 --namespace=default --request-timeout=30s -o jsonpath={.data.ONE_AUTH}",
+            "call get daemonsets.apps --namespace=kube-system --selector=k8s-app=cloud-controller-manager \
+             --request-timeout=30s -o name",
+            "call patch daemonset.apps/ccm --namespace=kube-system --type=merge --request-timeout=60s \
+             --patch={\"spec\":{\"template\":{\"metadata\":{\"annotations\":\
+             {\"oneks.opennebula.io/credential\":\"1\"}}}}}",
+            "call rollout status daemonset.apps/ccm --namespace=kube-system --timeout=180s",
         ]
     );
     let manifest: Vec<_> = calls.lines().filter(|l| !l.starts_with("call ")).collect();
@@ -242,6 +255,26 @@ fn the_credential_goes_to_kubectl_by_a_pipe() {
             .unwrap(),
     );
     assert_eq!(inner[0]["data"], secrets[2]["data"]);
+}
+
+#[test]
+fn a_credential_that_is_not_in_use_fails_the_script() {
+    let secret = STANDARD.encode("alice:0123");
+    let text = scripts()["rotate"].text.replace(ONE_AUTH_BASE64, &secret);
+    for (held, rollout, wanted) in [
+        ("b2xk", "true", "does not hold the new credential"),
+        (&*secret, "{ echo timed out >&2; false; }", "timed out"),
+    ] {
+        let node = Node::new(&format!(
+            "cat >/dev/null
+case \"$*\" in *' secrets '*) printf %s '{held}' ;; *' daemonsets.apps '*) echo daemonset.apps/ccm ;;
+rollout*) {rollout} ;; esac\n"
+        ));
+        let output = node.run(&text);
+        assert_ne!(output.return_code, 0, "{wanted}");
+        assert!(output.stderr.contains(wanted), "{}", output.stderr);
+        assert!(!output.stderr.contains(&secret));
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Whole lives by command alone.
 
+use oneks_core::state::ClusterState;
+use oneks_core::status::{Credential, Rotation, RotationStage, Truth};
+
 use super::{Cloud, spec};
 
 #[test]
@@ -185,6 +188,102 @@ fn a_failure_is_explained_and_recovered() {
     let json: serde_json::Value =
         serde_json::from_str(&cloud.alice("explain cluster web -j").good()).unwrap();
     assert_eq!(json["state"], "WARNING");
+}
+
+#[test]
+fn a_cluster_without_credential_has_nothing_to_rotate() {
+    let (mut cloud, id) = Cloud::with_web();
+    let plan = cloud.alice("plan cluster web --rotate").good();
+    assert!(plan.contains("nothing is left to do"), "{plan}");
+    assert_eq!(cloud.life.status(id).rotated, None, "a plan changes nothing");
+    let rotated = cloud.watch("rotate cluster web --wait");
+    assert!(rotated.err.contains("RUNNING"), "{}", rotated.err);
+    rotated.good();
+    let shown = cloud.alice("show cluster web").good();
+    assert!(shown.contains("NothingToRotate"), "{shown}");
+}
+
+#[test]
+fn a_rotation_is_explained_and_shown() {
+    let (cloud, id) = Cloud::with_web();
+    let now = cloud.life.sandbox.now();
+    let credential = |serial: u32| Credential {
+        serial,
+        issued: now - 7200,
+        expires: Some(now + 600),
+    };
+    let mut status = cloud.life.status(id);
+    status.state = ClusterState::Warning;
+    status.credential = Some(credential(2));
+    status.set_condition(
+        now,
+        "CredentialExpiring",
+        Truth::True,
+        "Expiring",
+        "credential 1 ends soon",
+    );
+    status.set_condition(
+        now,
+        "CredentialRotated",
+        Truth::False,
+        "GuestCommandFailed",
+        "it went wrong",
+    );
+    status.rotation = Some(Rotation {
+        started: now - 3600,
+        stage: RotationStage::HandOver,
+        old: Some(credential(1)),
+        attempts: 6,
+        not_before: now + 60,
+        failed: true,
+    });
+    let write = |status: &oneks_core::Status| {
+        cloud.life.set("alice:alicepw", id, "STATUS", &status.to_json());
+        cloud
+            .life
+            .set("alice:alicepw", id, "STATE", status.state.as_str());
+    };
+    write(&status);
+    let explained = cloud.alice("explain cluster web").good();
+    for wanted in [
+        "credential 1 ends soon",
+        "the credential was not replaced: it went wrong (GuestCommandFailed)",
+        "the end of the cluster's credential",
+        "oneks rotate cluster 0 --wait",
+    ] {
+        assert!(explained.contains(wanted), "{wanted}: {explained}");
+    }
+    assert!(!explained.contains("onevm resume"), "{explained}");
+    let shown = cloud.alice("show cluster web").good();
+    assert!(shown.contains("CREDENTIAL          : 1 of "), "{shown}");
+    assert!(shown.contains("credential 1 ends soon"), "{shown}");
+
+    status.state = ClusterState::Running;
+    status.clear_condition("CredentialExpiring");
+    status.set_condition(
+        now,
+        "CredentialRotated",
+        Truth::Unknown,
+        "Rotating",
+        "the cluster uses 2",
+    );
+    status.rotation = Some(Rotation {
+        started: now - 60,
+        stage: RotationStage::Revoke { after: now + 60 },
+        old: None,
+        attempts: 0,
+        not_before: 0,
+        failed: false,
+    });
+    write(&status);
+    let explained = cloud.alice("explain cluster web").good();
+    assert!(
+        explained.contains("the end of calls with the old credential"),
+        "{explained}"
+    );
+    assert!(explained.contains("hook sweep"), "{explained}");
+    let shown = cloud.alice("show cluster web").good();
+    assert!(shown.contains("CREDENTIAL          : 2 of "), "{shown}");
 }
 
 #[test]

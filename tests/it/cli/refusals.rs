@@ -168,6 +168,7 @@ fn a_document_that_is_no_cluster_is_left_alone() {
         "show cluster",
         "delete cluster",
         "recover cluster",
+        "rotate cluster",
         "kubeconfig cluster",
     ] {
         let told = cloud.alice(&format!("{arguments} {id}")).failed(3);

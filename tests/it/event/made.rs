@@ -33,6 +33,7 @@ fn only_what_users_write_asks_for_a_look() {
     for (text, expected) in [
         ("SPEC=\"{}\"", "look at [10]"),
         ("RECOVER=\"2\"", "look at [10]"),
+        ("ROTATE=\"2\"", "look at [10]"),
         ("delete=YES", "look at [10]"),
         ("NOTE=\"x\"\nSPEC=[A=\"1\"]", "look at [10]"),
         ("<TEMPLATE><SPEC><![CDATA[{}]]></SPEC></TEMPLATE>", "look at [10]"),

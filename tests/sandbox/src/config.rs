@@ -1,5 +1,6 @@
 //! What can be chosen when a sandbox is made.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Settings of a [`Sandbox`](crate::Sandbox).
@@ -27,6 +28,9 @@ pub struct Config {
     /// Most bytes of a command's result, standard output and error as the probe encodes them, that fit into one
     /// datagram. A longer result is lost and the command stays in execution.
     pub exec_output_limit: usize,
+    /// Longest life of login tokens by authentication driver (`AUTH_MAD_CONF/MAX_TOKEN_TIME`), seconds. -1, and a
+    /// driver that is not here: no limit; 0: its users can have none.
+    pub max_token_time: BTreeMap<String, i64>,
     /// Names whose values are encrypted in documents (`DOCUMENT_ENCRYPTED_ATTR`); readable by admins only.
     pub document_encrypted: Vec<String>,
 }
@@ -79,6 +83,7 @@ impl Default for Config {
             dummy_repeats_results: true,
             hook_log_retention: 20,
             exec_output_limit: 48 * 1024,
+            max_token_time: ["ldap", "saml"].map(|driver| (driver.to_owned(), 86_400)).into(),
             document_encrypted: Vec::new(),
         }
     }

@@ -150,6 +150,22 @@ pub(crate) fn login(core: &mut Core, ctx: &mut Context, args: &Args<'_>) -> Outc
     let Some(user) = core.users.get_mut(id) else {
         return Err(Failure::no_exists(i64::from(id)));
     };
+    let longest = core
+        .config
+        .max_token_time
+        .get(&user.driver)
+        .copied()
+        .unwrap_or(-1);
+    if longest == 0 {
+        user.tokens.clear();
+        let cause = format!("Login tokens are disabled for driver {}", user.driver);
+        return Err(Failure::action(cause));
+    }
+    let seconds = if longest > 0 && (seconds > longest || seconds == -1) {
+        longest
+    } else {
+        seconds
+    };
     if seconds == 0 {
         if text.is_empty() {
             user.tokens.clear();
@@ -227,6 +243,39 @@ mod tests {
         ] {
             assert_eq!(who(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_driver_limits_the_life_of_tokens() {
+        let mut core = Core::bare();
+        let id = core.insert_user("alice", "alicepw", "core", 1);
+        let start = core.now;
+        let login = |core: &mut Core, token: &str, seconds: i64| {
+            let params = [
+                "alice:alicepw".into(),
+                "alice".into(),
+                token.into(),
+                seconds.into(),
+            ];
+            core.perform("one.user.login", &params).0.code()
+        };
+        let ends = |core: &Core, token: &str| {
+            core.users.get(id).unwrap().tokens[token]
+                .expires
+                .map(|at| at - start)
+        };
+        core.config.max_token_time = [("core".to_owned(), 600)].into();
+        for (token, seconds, lives) in [("a", -1, 600), ("b", 601, 600), ("c", 60, 60)] {
+            assert_eq!(login(&mut core, token, seconds), 0);
+            assert_eq!(ends(&core, token), Some(lives), "{token}");
+        }
+        // One that is there keeps its end.
+        core.now += 30;
+        assert_eq!(login(&mut core, "a", -1), 0);
+        assert_eq!(ends(&core, "a"), Some(600));
+        core.config.max_token_time = [("core".to_owned(), 0)].into();
+        assert_eq!(login(&mut core, "d", 60), 2048);
+        assert!(core.users.get(id).unwrap().tokens.is_empty());
     }
 
     #[test]

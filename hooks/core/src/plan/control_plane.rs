@@ -19,11 +19,12 @@ use crate::plan::converge::{
 use crate::plan::delete;
 use crate::plan::node_group::{next_work, retarget, settle};
 use crate::plan::observe::{fetch_kubeconfig, probe_subject};
+use crate::plan::rotate::{take, too_short};
 use crate::plan::router::{found_router, keep, router};
 use crate::plan::seed::{finish_seed, seed, seed_state};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
-use crate::status::{Credential, LastError, Status};
+use crate::status::{LastError, Status};
 
 /// Seconds that the rest of a bootstrap gets on top of the seed's own limit.
 const BOOTSTRAP_REST: u64 = 900;
@@ -329,12 +330,17 @@ fn credential(context: &mut Context<'_>, status: &mut Status, plan: &Bootstrap) 
         context.need(crate::observed::Need::Credentials);
         return false;
     };
-    let newest = || valid.iter().copied().max().unwrap_or(1);
+    let newest = || valid.newest(context.now).map_or(1, |(serial, _)| serial);
     let serial = status.credential.as_ref().map_or_else(newest, |c| c.serial);
-    if valid.contains(&serial) {
-        let issued = status.credential.as_ref().map_or(context.now, |c| c.issued);
-        status.credential = Some(Credential { serial, issued });
+    if valid.valid(context.now).contains(&serial) {
+        let expires = valid.own.get(&serial).copied().flatten();
+        take(status, context.now, serial, expires);
         return true;
+    }
+    if let Some(error) = too_short(context) {
+        wait(&mut status.control_plane, error.message.clone());
+        context.blame(error);
+        return false;
     }
     context.act(Action::CreateCredential { serial });
     wait(&mut status.control_plane, "making the cluster's credential");

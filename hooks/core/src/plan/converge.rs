@@ -44,6 +44,7 @@ pub(super) fn driver_cluster(context: &Context<'_>, status: &Status, spec: &Spec
         endpoint: status.endpoint.clone(),
         gateway: status.gateway.clone(),
         xmlrpc: placed.xmlrpc.clone(),
+        credential: status.credential.as_ref().map_or(1, |c| c.serial),
     })
 }
 

@@ -121,12 +121,10 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
             deletion.failed = true;
         }
     }
-    let serial = status.credential.as_ref().map(|c| c.serial);
     let part = Teardown {
         cluster: context.desired.document,
         owner: context.desired.owner.uid,
         force: deletion.force,
-        credential: serial,
     };
     let step = teardown(&part, context.observed, &mut context.needs, &mut context.actions);
     context.actions.retain(|a| context.observed.failure(a).is_none());
@@ -197,8 +195,6 @@ pub struct Teardown {
     pub owner: u32,
     /// Use the means of last resort.
     pub force: bool,
-    /// The credential to revoke, if one is known.
-    pub credential: Option<u32>,
 }
 
 /// What is to be removed next, and what is waited for; `None` once nothing is left.
@@ -312,7 +308,7 @@ pub fn teardown(
             });
         }
     }
-    for serial in observed.credentials.iter().flatten() {
+    for serial in observed.credentials.iter().flat_map(|c| c.own.keys()) {
         actions.push(Action::RevokeCredential { serial: *serial });
     }
     let left = actions.len() > before

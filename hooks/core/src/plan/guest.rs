@@ -11,6 +11,7 @@ use crate::observed::{FailureKind, Kind, Progress as CommandProgress, Vm};
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{driver_cluster, driver_group, group_mut, refuse};
 use crate::plan::observe::{note_nodes, store};
+use crate::plan::rotate;
 use crate::plan::router;
 use crate::spec::Spec;
 use crate::status::{Group, GuestExec, LastError, Probe, Purpose, Status};
@@ -95,8 +96,8 @@ fn parts(text: &str) -> Option<(Purpose, u32, String)> {
     let all = [
         Purpose::Kubeconfig,
         Purpose::Apply,
-        Purpose::Probe,
         Purpose::Rotate,
+        Purpose::Probe,
     ];
     let purpose = all.into_iter().find(|p| p.as_str() == purpose)?;
     Some((purpose, parts.next()?.parse().ok()?, parts.next()?.to_owned()))
@@ -163,16 +164,18 @@ fn lost(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, why: &
 }
 
 fn blame(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, reason: &str, message: String) {
-    if let Some(group) = group_mut(status, exec.group) {
-        group.count_attempt();
-    }
-    let object = Some(format!("VM {}", exec.vm));
-    context.blame(LastError {
+    let error = LastError {
         reason: reason.to_owned(),
         message,
-        object,
+        object: Some(format!("VM {}", exec.vm)),
         since: context.now,
-    });
+    };
+    if exec.purpose == Purpose::Rotate {
+        rotate::failed(context, status, &error);
+    } else if let Some(group) = group_mut(status, exec.group) {
+        group.count_attempt();
+    }
+    context.blame(error);
 }
 
 /// Why the command could not be started, if it was in this pass.
@@ -189,21 +192,28 @@ fn start_failed(context: &Context<'_>, exec: &GuestExec) -> Option<FailureKind> 
 }
 
 fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &GuestExec, output: &Output) {
-    if exec.purpose == Purpose::Apply || output.return_code != 0 {
+    if matches!(exec.purpose, Purpose::Apply | Purpose::Rotate) || output.return_code != 0 {
         status.guest_exec = None;
         if output.return_code == 0 {
-            if let Some(group) = group_mut(status, exec.group) {
+            if exec.purpose == Purpose::Rotate {
+                rotate::used(context, status, exec);
+            } else if let Some(group) = group_mut(status, exec.group) {
                 group.applied = Some(exec.script.clone());
                 group.reset_attempts();
             }
             return;
         }
+        let said = if exec.purpose == Purpose::Rotate {
+            // Its script holds the credential, and what goes wrong with a script may show parts of it.
+            excerpt(&without_long_words(&output.stderr))
+        } else {
+            excerpt(&output.stderr)
+        };
         let message = format!(
-            "the {} command in VM {} ended with {}: {}",
+            "the {} command in VM {} ended with {}: {said}",
             exec.purpose.as_str(),
             exec.vm,
-            output.return_code,
-            excerpt(&output.stderr)
+            output.return_code
         );
         return blame(context, status, exec, "GuestCommandFailed", message);
     }
@@ -286,6 +296,19 @@ fn excerpt(text: &str) -> String {
     line.chars().take(EXCERPT).collect()
 }
 
+/// The text with everything left out that might be a secret: base64 and digits in a row.
+fn without_long_words(text: &str) -> String {
+    const LONG: usize = 32;
+    let part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    let mut out = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c| !part(c)) {
+        let word = piece.trim_end_matches(|c| !part(c));
+        out.push_str(if word.len() >= LONG { "…" } else { word });
+        out.push_str(&piece[word.len()..]);
+    }
+    out
+}
+
 /// Starts the most urgent of the wanted commands, if none is under way and a node can take it.
 pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
     if status.guest_exec.is_some() || !context.needs.is_empty() {
@@ -304,7 +327,14 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
         return;
     };
     let wanted = context.wanted.swap_remove(index);
-    let Some(vm) = node(context, status, wanted.group) else {
+    let attempts = match (wanted.purpose, &status.rotation) {
+        (Purpose::Rotate, Some(rotation)) => rotation.attempts,
+        _ => status
+            .groups()
+            .find(|g| g.id == wanted.group)
+            .map_or(0, Group::attempts),
+    };
+    let Some(vm) = node(context, attempts) else {
         return;
     };
     let token = CommandToken {
@@ -352,7 +382,7 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
 }
 
 /// A control-plane node that can take a command. After a failure the next one gets its turn.
-fn node(context: &mut Context<'_>, status: &Status, group: u32) -> Option<u32> {
+fn node(context: &mut Context<'_>, attempts: u32) -> Option<u32> {
     let free = |vm: &&Vm| {
         let busy = vm
             .command
@@ -371,7 +401,6 @@ fn node(context: &mut Context<'_>, status: &Status, group: u32) -> Option<u32> {
         .filter(free)
         .map(|vm| vm.id)
         .collect();
-    let attempts = status.groups().find(|g| g.id == group).map_or(0, Group::attempts);
     if nodes.is_empty() {
         // The first nodes come by themselves: nobody knows their ids.
         context.all_vms();

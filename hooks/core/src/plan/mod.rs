@@ -32,6 +32,7 @@ mod preflight;
 mod recover;
 mod repair;
 mod rest;
+mod rotate;
 mod router;
 mod seed;
 mod summary;
@@ -49,6 +50,7 @@ pub use delete::{Teardown, teardown};
 pub use news::{Tidings, Told, is_news};
 pub use outcome::{Outcome, absorb};
 pub use rest::{next_probe, probe_is_due};
+pub use rotate::{credential_look, rotation_waits};
 
 /// What the document says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Desired<'a> {
     pub spec: Option<&'a str>,
     /// RECOVER.
     pub recover: Option<&'a str>,
+    /// ROTATE.
+    pub rotate: Option<&'a str>,
     /// DELETE.
     pub delete: Option<&'a str>,
 }
@@ -183,10 +187,12 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
     if recover {
         recover::step(context, status);
     }
+    rotate::order(context, status);
     guest::collect(context, status, &spec);
     if !context.needs.is_empty() {
         return;
     }
+    rotate::watch(context, status);
     if spec.paused {
         status.set_condition(
             context.now,
@@ -201,6 +207,7 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
     resume(context, status);
     repair::machines(context, status);
 
+    rotate::step(context, status, &spec);
     control_plane::step(context, status, &spec);
     node_group::steps(context, status, &spec);
     guest::dispatch(context, status);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oneks_driver::VmCondition;
 
 use crate::observed::Kind;
-use crate::plan::Desired;
+use crate::plan::{Desired, credential_look};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{Group, Purpose, Status};
@@ -66,6 +66,8 @@ fn something_due(desired: &Desired<'_>, status: &Status, now: u64) -> bool {
         || desired
             .recover
             .is_some_and(|token| !token.trim().is_empty() && !status.has_recovered(token))
+        || desired.rotate.is_some_and(|token| status.wants_rotation(token))
+        || credential_look(status).is_some_and(over)
         || status.retry.as_ref().is_some_and(|r| over(r.not_before))
         || status.guest_exec.as_ref().is_some_and(|e| over(e.deadline))
         || status

@@ -34,10 +34,10 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
         Outcome::Done => None,
     };
     match (action, created) {
+        // How long it lives is OpenNebula's choice, so the list has to be read again.
         (Action::CreateCredential { serial }, _) => {
-            if let Some(list) = &mut observed.credentials {
-                list.push(*serial);
-            }
+            observed.made.insert(*serial);
+            observed.credentials = None;
         }
         (Action::CreateTemplate { name, text }, Some(id)) => {
             let template = Template {
@@ -142,8 +142,8 @@ fn look_again(observed: &mut Observed, action: &Action) {
 fn remove(observed: &mut Observed, action: &Action) {
     match action {
         Action::RevokeCredential { serial } => {
-            if let Some(list) = &mut observed.credentials {
-                list.retain(|s| s != serial);
+            if let Some(credentials) = &mut observed.credentials {
+                credentials.own.remove(serial);
             }
         }
         Action::DeleteTemplate { id, .. } | Action::UpdateTemplate { id, .. } => {

@@ -3,6 +3,7 @@
 use crate::plan::context::Context;
 use crate::plan::converge::{begin, group_mut, time_limit};
 use crate::plan::repair;
+use crate::plan::rotate;
 use crate::state::GroupState;
 use crate::status::Status;
 
@@ -41,6 +42,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
             // Some of its nodes may be new ones already; those are not to be replaced a second time.
             work.unsure = action == GroupState::Upgrading;
         }
+    }
+    if rotate::retry(status) {
+        groups.push("the rotation of the credential".to_owned());
     }
     if groups.is_empty() {
         status.note(context.now, "RECOVER: nothing has failed");

@@ -1,6 +1,7 @@
 //! From the groups to what users see first: the cluster's state, its conditions, what is under way.
 
 use crate::plan::context::Context;
+use crate::plan::rotate;
 use crate::state::{ClusterState, GroupState};
 use crate::status::{Group, Operation, Status, Truth};
 
@@ -78,7 +79,7 @@ pub(super) fn cluster_state(status: &Status) -> ClusterState {
     ]) {
         return ClusterState::Scaling;
     }
-    if any(&[G::Warning]) {
+    if any(&[G::Warning]) || status.condition(rotate::EXPIRING).is_some() {
         ClusterState::Warning
     } else {
         ClusterState::Running
@@ -90,6 +91,19 @@ fn operation(context: &Context<'_>, status: &mut Status) {
         ClusterState::Provisioning => "create",
         ClusterState::Scaling => "scale",
         ClusterState::Upgrading => "upgrade",
+        ClusterState::Running | ClusterState::Warning => {
+            let rotating = status
+                .rotation
+                .as_ref()
+                .zip(rotate::waits_for(status, context.now));
+            status.operation = rotating.map(|(rotation, step)| Operation {
+                kind: "rotate".to_owned(),
+                started: rotation.started,
+                deadline: 0,
+                step,
+            });
+            return;
+        }
         _ => {
             status.operation = None;
             return;
@@ -138,6 +152,9 @@ fn conditions(context: &Context<'_>, status: &mut Status) {
         .groups()
         .find_map(|g| g.error.clone().map(|e| (g.key.clone(), e)));
     let usable = matches!(status.state, ClusterState::Running);
+    let expiring = status
+        .condition(rotate::EXPIRING)
+        .filter(|_| status.state == ClusterState::Warning);
     let (truth, reason, message) = if usable {
         (Truth::True, "Running".to_owned(), String::new())
     } else if let Some((key, error)) = &trouble {
@@ -146,6 +163,8 @@ fn conditions(context: &Context<'_>, status: &mut Status) {
             error.reason.clone(),
             format!("{key}: {}", error.message),
         )
+    } else if let Some(expiring) = expiring {
+        (Truth::False, expiring.reason.clone(), expiring.message.clone())
     } else if let Some(operation) = &status.operation {
         (Truth::False, reason_of(status.state), operation.step.clone())
     } else if let Some(refused) = status.condition("Accepted").filter(|c| c.status == Truth::False) {

@@ -29,7 +29,7 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
                 guest,
                 upgrade: true,
                 resize_control_plane: true,
-                rotate: false,
+                rotate: guest,
             },
         }),
         Action::Validate { .. } => answer(&Validation::default()),
@@ -87,6 +87,9 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
             endpoint: None,
             gateway: None,
         }),
+        Action::Rotate { cluster, .. } if guest => answer(&script(&json!({
+            "rotate": cluster.credential, "secret": secret::ONE_AUTH_BASE64
+        }))),
         other => Err(DriverError::fatal("UnknownAction", other.name())),
     }
 }
@@ -144,6 +147,7 @@ fn bootstrap(kind: Kind, cluster: &Cluster, group: &Group) -> Bootstrap {
     let manifest = json!({
         "id": group.id, "replicas": group.replicas, "version": group.version,
         "endpoint": cluster.endpoint.as_ref().map(|e| &e.host), "gateway": cluster.gateway,
+        "credential": cluster.credential,
     });
     let attachments = BTreeMap::from([(
         "manifest".to_owned(),

@@ -10,6 +10,7 @@ mod lives;
 mod pass;
 mod recover;
 mod rest;
+mod rotate;
 mod router;
 mod table;
 mod total;

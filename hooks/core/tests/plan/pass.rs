@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use oneks_core::observed::{Need, Observed, Settings};
+use oneks_core::observed::{Credentials, Need, Observed, Settings};
 use oneks_core::plan::{Desired, absorb, plan};
 use oneks_core::profile::Catalog;
 use oneks_core::state::ClusterState;
@@ -124,8 +124,11 @@ impl World {
             ),
             Need::Reservations => assert!(observed.reservations.replace(Vec::new()).is_none(), "asked twice"),
             Need::Credentials => {
-                let valid = self.credentials.iter().copied().collect();
-                assert!(observed.credentials.replace(valid).is_none(), "asked twice");
+                let credentials = Credentials {
+                    own: self.credentials.clone(),
+                    others: vec![None; self.tokens],
+                };
+                assert!(observed.credentials.replace(credentials).is_none(), "asked twice");
             }
             Need::Cloud => assert!(observed.cloud.replace(Self::cloud()).is_none(), "asked twice"),
             Need::Catalog => assert!(observed.catalog.replace(catalog()).is_none(), "asked twice"),
@@ -152,6 +155,7 @@ impl World {
             owner: owner.clone(),
             spec: Some(&doc.spec),
             recover: doc.recover.as_deref(),
+            rotate: doc.rotate.as_deref(),
             delete: doc.delete.as_deref(),
         };
         let mut observed = self.first_look(&previous);
@@ -185,6 +189,7 @@ impl World {
                 }
                 return true;
             }
+            self.filled = status.credential.as_ref().map_or(1, |c| c.serial);
             for action in next.actions {
                 if kill == Some(done) {
                     return false;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use oneks_core::action::Action;
 use oneks_core::names::CommandToken;
 use oneks_core::observed::{
-    Failure, FailureKind, GuestCommand, Kind as VmKind, Need, Observed, Progress, Reservation, Router, Tag,
-    Template, Vm,
+    Credentials, Failure, FailureKind, GuestCommand, Kind as VmKind, Need, Observed, Progress, Reservation,
+    Router, Tag, Template, Vm,
 };
 use oneks_core::plan::{Desired, Outcome, absorb, plan};
 use oneks_core::state::{DependencyState, GroupState};
 use oneks_core::status::{
-    Credential, Deletion, Goal, Group, GroupVm, GuestExec, Placed, Purpose, Retry, Seed, Status, Work,
+    Credential, Deletion, Goal, Group, GroupVm, GuestExec, Placed, Purpose, Retry, Rotation, RotationStage,
+    Seed, Status, Work,
 };
 use oneks_driver::{Capabilities, Network, Output, Owner, Placement, VmCondition, secret};
 use proptest::prelude::*;
@@ -169,6 +170,36 @@ fn exec() -> BoxedStrategy<GuestExec> {
         .boxed()
 }
 
+fn rotation() -> BoxedStrategy<(Option<Credential>, Option<Rotation>)> {
+    let stage = prop_oneof![
+        Just(RotationStage::Make),
+        Just(RotationStage::HandOver),
+        time().prop_map(|after| RotationStage::Revoke { after }),
+    ];
+    let serial = prop_oneof![0..4_u32, any::<u32>()];
+    (
+        prop::option::of((serial, time(), prop::option::of(time()))),
+        prop::option::of((stage, prop_oneof![0..9_u32, any::<u32>()], time(), any::<bool>())),
+    )
+        .prop_map(|(credential, rotation)| {
+            let credential = credential.map(|(serial, issued, expires)| Credential {
+                serial,
+                issued,
+                expires,
+            });
+            let rotation = rotation.map(|(stage, attempts, not_before, failed)| Rotation {
+                started: 0,
+                stage,
+                old: None,
+                attempts,
+                not_before,
+                failed,
+            });
+            (credential, rotation)
+        })
+        .boxed()
+}
+
 fn placed(guest: bool) -> Placed {
     let network = |id| Network {
         id,
@@ -186,7 +217,7 @@ fn placed(guest: bool) -> Placed {
             guest,
             upgrade: true,
             resize_control_plane: true,
-            rotate: false,
+            rotate: guest,
         },
         xmlrpc: String::new(),
     }
@@ -216,6 +247,7 @@ fn status() -> BoxedStrategy<Status> {
             prop::option::of((any::<bool>(), time(), any::<bool>())),
             prop::option::of((any::<u32>(), time())),
         ),
+        rotation(),
         prop::option::of((
             prop::sample::select(DependencyState::ALL.to_vec()),
             prop::option::of(100..110_u32),
@@ -229,6 +261,7 @@ fn status() -> BoxedStrategy<Status> {
                 (control_plane, a, b, c),
                 (exec, commands, provisioned, kubeconfig, next),
                 (deletion, retry),
+                rotation,
                 seed,
             )| {
                 let mut status = Status::new(24);
@@ -248,10 +281,7 @@ fn status() -> BoxedStrategy<Status> {
                 status.provisioned = provisioned;
                 status.kubeconfig = kubeconfig;
                 status.next_group = next;
-                status.credential = Some(Credential {
-                    serial: next,
-                    issued: 0,
-                });
+                (status.credential, status.rotation) = rotation;
                 status.deletion = deletion.map(|(force, deadline, failed)| Deletion {
                     force,
                     started: 0,
@@ -379,7 +409,10 @@ fn observed() -> BoxedStrategy<Seen> {
         prop::option::of(prop::collection::vec(router, 0..2)),
         prop::option::of(prop::collection::vec(template, 0..2)),
         prop::option::of(prop::collection::vec(reservation, 0..2)),
-        prop::option::of(prop::collection::vec(any::<u32>(), 0..2)),
+        prop::option::of((
+            prop::collection::btree_map(0..4_u32, prop::option::of(time()), 0..3),
+            prop::collection::vec(prop::option::of(time()), 0..12),
+        )),
     )
         .prop_map(|(vms, all_vms, routers, templates, reservations, credentials)| {
             Seen(Observed {
@@ -394,20 +427,20 @@ fn observed() -> BoxedStrategy<Seen> {
                 routers,
                 templates,
                 reservations,
-                credentials,
+                credentials: credentials.map(|(own, others)| Credentials { own, others }),
                 ..Observed::default()
             })
         })
         .boxed()
 }
 
-fn satisfy(observed: &mut Observed, need: &Need, kind: Kind, routers: &[Router]) {
+fn satisfy(observed: &mut Observed, need: &Need, kind: Kind, routers: &[Router], credentials: &Credentials) {
     match need {
         Need::AllVms => assert!(!std::mem::replace(&mut observed.all_vms, true)),
         Need::Routers => assert!(observed.routers.replace(routers.to_vec()).is_none()),
         Need::Templates => assert!(observed.templates.replace(Vec::new()).is_none()),
         Need::Reservations => assert!(observed.reservations.replace(Vec::new()).is_none()),
-        Need::Credentials => assert!(observed.credentials.replace(Vec::new()).is_none()),
+        Need::Credentials => assert!(observed.credentials.replace(credentials.clone()).is_none()),
         Need::Cloud => assert!(observed.cloud.replace(World::cloud()).is_none()),
         Need::Catalog => assert!(observed.catalog.replace(catalog()).is_none()),
         Need::Driver { action, .. } => {
@@ -442,6 +475,8 @@ proptest! {
         start in status(),
         seen in observed(),
         now in time(),
+        rotate in prop::option::of("[a-z]{0,2}"),
+        lifetime in prop::option::of(time()),
         fail in 0..5_u32,
     ) {
         let mut observed = seen.0;
@@ -452,6 +487,7 @@ proptest! {
             owner,
             spec: spec.as_deref(),
             recover: recover.as_deref(),
+            rotate: rotate.as_deref(),
             delete,
         };
         // A status that can't be is rebuilt; but whoever hands one over gets a plan all the same.
@@ -463,13 +499,14 @@ proptest! {
         let kind = if start.placed.as_ref().is_some_and(|p| p.capabilities.guest) { Kind::Guest } else { Kind::Plain };
         let (mut status, mut ended, mut made) = (start, false, 1000);
         let mut trail = Vec::new();
+        let mut credentials = observed.credentials.clone().unwrap_or_default();
         let mut routers = observed.routers.clone().unwrap_or_default();
         for _ in 0..120 {
             let next = plan(&desired, &status, &observed, now);
             if !next.needs.is_empty() {
                 prop_assert!(next.actions.is_empty());
                 prop_assert!(next.status == status);
-                next.needs.iter().for_each(|need| satisfy(&mut observed, need, kind, &routers));
+                next.needs.iter().for_each(|need| satisfy(&mut observed, need, kind, &routers, &credentials));
                 continue;
             }
             status = next.status;
@@ -501,8 +538,11 @@ proptest! {
                 if *action == Action::DeleteDocument && outcome == Outcome::Done {
                     return Ok(());
                 }
+                let done = !matches!(outcome, Outcome::Failed(_));
                 absorb(&mut observed, action, outcome, 3, now);
                 match action {
+                    Action::CreateCredential { serial } if done => drop(credentials.own.insert(*serial, lifetime)),
+                    Action::RevokeCredential { serial } if done => drop(credentials.own.remove(serial)),
                     Action::AllocateRouter { name, .. } => routers.push(Router {
                         id: made, uid: 3, name: name.clone(), vms: Vec::new(), addresses: BTreeMap::new(),
                     }),

@@ -52,6 +52,7 @@ pub struct Fault {
 pub struct Doc {
     pub spec: String,
     pub recover: Option<String>,
+    pub rotate: Option<String>,
     pub delete: Option<String>,
     pub status: Option<String>,
     pub kubeconfig: Option<String>,
@@ -85,7 +86,16 @@ pub struct World {
     pub gone: BTreeMap<u32, Vm>,
     pub routers: Vec<Router>,
     pub templates: Vec<Template>,
-    pub credentials: BTreeSet<u32>,
+    /// The cluster's credentials and when they end.
+    pub credentials: BTreeMap<u32, Option<u64>>,
+    /// Other login tokens of the owner.
+    pub tokens: usize,
+    /// How long login tokens live.
+    pub lifetime: Option<u64>,
+    /// The credential that goes into texts.
+    pub filled: u32,
+    /// The credential that the cluster's Secrets hold, and since when.
+    pub uses: Option<(u32, u64)>,
     objects: BTreeMap<String, Object>,
     manifest: Option<Value>,
     /// Do the nodes themselves hold the cluster's objects?
@@ -123,7 +133,11 @@ impl World {
             gone: BTreeMap::new(),
             routers: Vec::new(),
             templates: Vec::new(),
-            credentials: BTreeSet::new(),
+            credentials: BTreeMap::new(),
+            tokens: 0,
+            lifetime: None,
+            filled: 1,
+            uses: None,
             objects: BTreeMap::new(),
             manifest: None,
             owned: false,
@@ -297,8 +311,32 @@ impl World {
         }
         self.log.push(summary);
         match action {
-            Action::CreateCredential { serial } => drop(self.credentials.insert(*serial)),
-            Action::RevokeCredential { serial } => drop(self.credentials.remove(serial)),
+            Action::CreateCredential { serial } => {
+                let now = self.now;
+                self.credentials.retain(|_, ends| ends.is_none_or(|at| now < at));
+                // It is so even if the token is there already.
+                if self.credentials.len() + self.tokens >= 10 {
+                    return failed(FailureKind::Refused);
+                }
+                let ends = self.lifetime.map(|life| now + life);
+                self.credentials.entry(*serial).or_insert(ends);
+            }
+            Action::RevokeCredential { serial } => {
+                if self.doc.as_ref().is_some_and(|d| d.delete.is_none()) {
+                    let (uses, since) = self.uses.unwrap();
+                    assert!(
+                        uses != *serial,
+                        "credential {serial} is revoked while the cluster uses it"
+                    );
+                    assert!(
+                        self.now >= since + 50,
+                        "calls with credential {serial} may be under way"
+                    );
+                }
+                if self.credentials.remove(serial).is_none() {
+                    return failed(FailureKind::Refused);
+                }
+            }
             Action::CreateTemplate { name, text } => {
                 assert!(
                     self.templates.iter().all(|t| t.name != *name),
@@ -319,6 +357,13 @@ impl World {
                     assert!(self.alive(observed::Kind::Seed).is_empty(), "a second seed");
                     let text = &vm.attachments["manifest"];
                     self.manifest = serde_json::from_str(text.split_once(' ').unwrap().1).ok();
+                    let said = self.manifest.as_ref().unwrap()["credential"].as_u64();
+                    assert_eq!(
+                        said,
+                        Some(u64::from(self.filled)),
+                        "the driver was told another number"
+                    );
+                    self.hand_over(self.filled);
                 }
                 let id = self.machine(&vm.name, tag, None, &crate::driver::plain_version(&vm.name));
                 let reports = &mut self.machines.get_mut(&id).unwrap().vm.reports;
@@ -409,6 +454,22 @@ impl World {
             Action::DeleteDocument => self.doc = None,
         }
         Outcome::Done
+    }
+
+    /// The cluster's Secrets get a credential.
+    fn hand_over(&mut self, serial: u32) {
+        assert!(
+            self.is_valid(serial),
+            "credential {serial} is handed over and is not valid"
+        );
+        if self.uses.is_none_or(|(uses, _)| uses != serial) {
+            self.uses = Some((serial, self.now));
+        }
+    }
+
+    pub fn is_valid(&self, serial: u32) -> bool {
+        let ends = self.credentials.get(&serial);
+        ends.is_some_and(|ends| ends.is_none_or(|at| self.now < at))
     }
 
     /// Addresses are OpenNebula's choice, and never the same twice, unless they are asked for.
@@ -510,7 +571,9 @@ impl World {
         if value.get("probe").is_none() {
             self.scripts.push(text.to_owned());
         }
-        if let Some(name) = name("apply") {
+        if let Some(serial) = value["rotate"].as_u64() {
+            self.hand_over(u32::try_from(serial).unwrap());
+        } else if let Some(name) = name("apply") {
             let id = u32::try_from(value["id"].as_u64().unwrap()).unwrap();
             let version = value["version"].as_str().unwrap().to_owned();
             let replicas = replicas.unwrap();

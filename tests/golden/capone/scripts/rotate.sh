@@ -71,6 +71,9 @@ stringData:
         metadata:
           labels:
             k8s-app: cloud-controller-manager
+          annotations:
+            # Another credential makes new pods: they read it when they start.
+            oneks.opennebula.io/credential: "1"
         spec:
           serviceAccountName: opennebula-cloud-controller-manager
           priorityClassName: system-cluster-critical
@@ -120,6 +123,17 @@ data:
   config.yaml: "b3Blbm5lYnVsYToKICBwdWJsaWNOZXR3b3JrOgogICAgbmFtZTogInB1YmxpYyIKICBwcml2YXRlTmV0d29yazoKICAgIG5hbWU6ICJwcml2YXRlIgogIHZpcnR1YWxSb3V0ZXI6CiAgICB0ZW1wbGF0ZU5hbWU6ICJvbmVrcy0yNC1sYiIKICBlbmRwb2ludDoKICAgIE9ORV9YTUxSUEM6ICJodHRwOi8vMTY5LjI1NC4xNi45OjI2MzMvUlBDMiIKICAgIE9ORV9BVVRIOiB8Mi0KICAgICAg@ONEKS:BASE64:ONE_AUTH@"
 
 ONEKS_END
-# The cloud controller reads its configuration when it starts.
-kubectl delete pods --namespace=kube-system --selector=k8s-app=cloud-controller-manager \
-  --ignore-not-found --wait=false --request-timeout=60s </dev/null
+# CAPONE reads its Secret at each turn: that it holds the new credential is enough.
+held=$(kubectl get secrets 'oneks-24' --namespace=default --request-timeout=30s \
+  -o jsonpath='{.data.ONE_AUTH}' </dev/null)
+[ "$held" = "@ONEKS:BASE64:ONE_AUTH@" ] || {
+  echo "the Secret "'oneks-24'" does not hold the new credential" >&2
+  exit 1
+}
+# The cloud controller reads its configuration when it starts. The mark in its template is in the ClusterResourceSet too.
+sets=$(kubectl get daemonsets.apps --namespace=kube-system --selector=k8s-app=cloud-controller-manager \
+  --request-timeout=30s -o name </dev/null)
+for set in $sets; do
+  kubectl patch "$set" --namespace=kube-system --type=merge --request-timeout=60s --patch='{"spec":{"template":{"metadata":{"annotations":{"oneks.opennebula.io/credential":"1"}}}}}' </dev/null
+  kubectl rollout status "$set" --namespace=kube-system --timeout=180s </dev/null
+done

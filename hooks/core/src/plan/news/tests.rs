@@ -111,6 +111,7 @@ fn desired() -> Desired<'static> {
         },
         spec: Some(SPEC),
         recover: None,
+        rotate: None,
         delete: None,
     }
 }
@@ -239,13 +240,21 @@ fn whatever_is_due_is_news() {
     let old = told(30, VmCondition::Running, Kind::Node, Some(7001));
     let news = |desired: &Desired<'_>, status: &Status| is_news(desired, status, &old, NOW);
     assert!(!news(&desired(), &rest()));
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 14] = [
         ("never written", |_, s| s.rev = 0),
         ("another owner", |d, _| d.owner.uid = 3),
         ("no SPEC", |d, _| d.spec = None),
         ("another SPEC", |_, s| s.accepted.as_mut().unwrap().paused = true),
         ("nothing accepted", |_, s| s.accepted = None),
         ("RECOVER", |d, _| d.recover = Some("1")),
+        ("ROTATE", |d, _| d.rotate = Some("1")),
+        ("a credential that ends", |_, s| {
+            s.credential = Some(crate::status::Credential {
+                serial: 1,
+                issued: 0,
+                expires: Some(NOW),
+            });
+        }),
         ("DELETE", |d, _| d.delete = Some("YES")),
         ("retry", |_, s| {
             s.retry = Some(crate::status::Retry {

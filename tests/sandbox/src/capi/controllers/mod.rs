@@ -5,6 +5,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod cluster;
 pub(crate) mod conditions;
 pub(crate) mod control_plane;
+pub(crate) mod daemon_set;
 pub(crate) mod health_check;
 pub(crate) mod load_balancer;
 pub(crate) mod machine;

@@ -5,16 +5,15 @@ use serde_json::{Map, Value, json};
 
 use super::super::config::FaultKind;
 use super::super::kube::quantity::{epoch, timestamp};
-use super::super::kube::store::{secret, secret_value};
+use super::super::kube::store::secret;
 use super::super::kube::{Key, Object};
 use super::super::world::{Ctx, GuestVm, PlaneId};
+use super::daemon_set::{self, STARTED_WITH};
 use super::load_balancer;
 use crate::states::VmState;
 
 const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
 const SHUTDOWN: &str = "node.cloudprovider.kubernetes.io/shutdown";
-/// Annotation of a pod with the configuration that it has read.
-const STARTED_WITH: &str = "sandbox.oneks/started-with";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 pub(crate) fn reconcile(ctx: &mut Ctx<'_>) {
@@ -300,9 +299,8 @@ impl CloudController {
         let cluster = arguments(&set)
             .iter()
             .find_map(|word| word.strip_prefix("--cluster-name=").map(str::to_owned))?;
-        keep_pods(ctx, &set);
-        let pods = ctx.store().list("Pod").filter(|pod| pod.is_owned_by(set.uid()));
-        let config = pods
+        while daemon_set::step(ctx.store_mut(), &Key::of(&set)) {}
+        let config = daemon_set::pods(ctx.store(), &set)
             .filter_map(|pod| pod.annotation(STARTED_WITH))
             .find(|text| !text.is_empty())?;
         let config: Value = serde_saphyr::from_str(config).ok()?;
@@ -379,49 +377,6 @@ impl CloudController {
             }
         }
         load_balancer::reconcile(ctx, self);
-    }
-}
-
-/// One pod for every node of the control plane.
-fn keep_pods(ctx: &mut Ctx<'_>, set: &Object) {
-    let config = ctx
-        .store()
-        .get(&Key::within("Secret", set.namespace(), "cloud-config"))
-        .and_then(|secret| secret_value(secret, "config.yaml"));
-    let Some(config) = config else { return };
-    let nodes: Vec<String> = ctx
-        .store()
-        .list("Node")
-        .filter(|node| node.label("node-role.kubernetes.io/control-plane").is_some())
-        .map(|node| node.name().to_owned())
-        .collect();
-    let pods: Vec<Object> = ctx
-        .store()
-        .list("Pod")
-        .filter(|pod| pod.is_owned_by(set.uid()))
-        .cloned()
-        .collect();
-    for pod in pods
-        .iter()
-        .filter(|pod| !nodes.iter().any(|node| node == pod.text(&["spec", "nodeName"])))
-    {
-        ctx.store_mut().delete(&Key::of(pod));
-    }
-    for node in nodes
-        .iter()
-        .filter(|node| !pods.iter().any(|pod| pod.text(&["spec", "nodeName"]) == *node))
-    {
-        let name = ctx.store_mut().generate_name(&format!("{}-", set.name()));
-        let mut pod = Object::new("v1", "Pod", set.namespace(), &name);
-        pod.set(
-            &["metadata", "labels"],
-            set.map(&["spec", "template", "metadata", "labels"]),
-        );
-        pod.set(&["metadata", "annotations", STARTED_WITH], config.clone());
-        pod.set(&["spec"], json!({ "nodeName": node }));
-        pod.set(&["status"], json!({ "phase": "Running" }));
-        pod.add_owner(set, true);
-        ctx.store_mut().insert(pod);
     }
 }
 

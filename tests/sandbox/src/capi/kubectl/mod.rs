@@ -9,6 +9,7 @@ mod info;
 mod jsonpath;
 mod output;
 mod patch;
+mod rollout;
 mod wait;
 
 use std::fmt::Write as _;
@@ -109,6 +110,7 @@ fn dispatch(
         "cordon" => edit::cordon(store, args, true, output),
         "uncordon" => edit::cordon(store, args, false, output),
         "wait" => wait::wait(store, args, output),
+        "rollout" => rollout::rollout(store, args, output),
         "version" => info::version(Some(store), args, output),
         "cluster-info" => {
             output
