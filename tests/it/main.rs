@@ -15,6 +15,7 @@ mod front_ends;
 mod gate;
 mod healing;
 mod install;
+mod lives;
 mod lost_events;
 mod matrix;
 mod packages;

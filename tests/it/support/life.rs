@@ -1,8 +1,9 @@
 //! The lives of clusters in the sandbox, in virtual time and in this process: the hooks' own code, fed with the events
 //! that the sandbox publishes.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oneks::config::Config;
@@ -12,11 +13,12 @@ use oneks::layout::Layout;
 use oneks::service::Service;
 use oneks::{hook, registration, sweep};
 use oneks_core::status::Status;
-use oneks_sandbox::{CallerDied, Execution, ExecutionRecord, Remains, RunEnd, Sandbox};
+use oneks_sandbox::{CallRecord, CallerDied, Execution, ExecutionRecord, Guests, Remains, RunEnd, Sandbox};
 use opennebula::session::Session;
 use opennebula::transport::Transport;
 use opennebula::xmlrpc::Value;
 
+use super::answers::Remembered;
 use super::prefix::{ONEADMIN_PASSWORD, Prefix, SERVER_SECRET};
 
 /// Session of the administrator.
@@ -41,6 +43,8 @@ pub struct Life {
     pub made: Vec<Made>,
     next_sweep: u64,
     before: Remains,
+    /// Positions in the log of the calls that users made.
+    by_users: Mutex<BTreeSet<usize>>,
     _prefix: Prefix,
 }
 
@@ -57,10 +61,8 @@ pub struct Made {
 
 /// Notes the calls since there were `before`.
 fn note(made: &mut Vec<Made>, sandbox: &Sandbox, before: usize, cause: &str) {
-    let methods = sandbox.calls().calls[before..]
-        .iter()
-        .map(|c| c.method.clone())
-        .collect();
+    let calls = sandbox.calls_since(before).into_iter();
+    let methods = calls.map(|c| c.method).collect();
     made.push(Made {
         time: sandbox.now(),
         cause: cause.to_owned(),
@@ -96,8 +98,66 @@ impl Life {
             made: Vec::new(),
             next_sweep,
             before,
+            by_users: Mutex::default(),
             _prefix: prefix,
         }
+    }
+
+    /// The same life once more; from now on the two share nothing. The guests are the caller's, see [`Sandbox::fork`].
+    pub fn fork(&self, guests: Option<Box<dyn Guests>>) -> Self {
+        let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
+        let sandbox = self.sandbox.fork(guests);
+        let mut service = front_end(&prefix, Arc::new(sandbox.clone()));
+        service.profiles.clone_from(&self.service.profiles);
+        std::fs::create_dir_all(service.gate.dir()).unwrap();
+        for file in std::fs::read_dir(self.service.gate.dir()).into_iter().flatten() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), service.gate.dir().join(file.file_name())).unwrap();
+        }
+        Self {
+            sandbox,
+            service,
+            sweeping: self.sweeping,
+            errors: self.errors.clone(),
+            deaths: self.deaths,
+            next_sweep: self.next_sweep,
+            before: self.before.clone(),
+            made: Vec::new(),
+            by_users: Mutex::new(self.by_users.lock().unwrap().clone()),
+            _prefix: prefix,
+        }
+    }
+
+    /// From here on counts what is left over, and which calls were made.
+    pub fn begin_here(&mut self) {
+        self.sandbox.reset_calls();
+        self.made.clear();
+        self.by_users.lock().unwrap().clear();
+        self.before = self.sandbox.remains();
+    }
+
+    /// Networks and addresses that have come since are nothing left over.
+    pub fn excuse_networks(&mut self, since: &Remains) {
+        let now = self.sandbox.remains();
+        for (id, name) in now.vnets {
+            if !since.vnets.contains_key(&id) {
+                self.before.vnets.insert(id, name);
+            }
+        }
+        for (id, count) in now.leases {
+            let more = count - since.leases.get(&id).copied().unwrap_or_default();
+            *self.before.leases.entry(id).or_default() += more;
+        }
+    }
+
+    /// The calls of hooks and sweeps.
+    pub fn hook_calls(&self) -> Vec<CallRecord> {
+        let by_users = self.by_users.lock().unwrap();
+        let calls = self.sandbox.calls().calls.into_iter().enumerate();
+        calls
+            .filter(|(n, _)| !by_users.contains(n))
+            .map(|(_, call)| call)
+            .collect()
     }
 
     /// Creates a cluster as a user.
@@ -123,6 +183,7 @@ impl Life {
     pub fn ask(&self, session: &str, method: &str, params: &[Value]) -> Value {
         // Faults are for the hooks.
         let faults = self.sandbox.faults(|f| std::mem::take(&mut f.calls));
+        self.by_users.lock().unwrap().insert(self.sandbox.call_count());
         let answer = self.sandbox.ask(session, method, params);
         self.sandbox.faults(|f| f.calls = faults);
         answer.unwrap_or_else(|e| panic!("{method}: {e}"))
@@ -175,8 +236,8 @@ impl Life {
         }
     }
 
-    /// Runs what is due, or lets time pass to what is due next.
-    fn step(&mut self, end: u64) {
+    /// Runs what is due, or lets time pass to what is due next, at most until `end`.
+    pub fn step(&mut self, end: u64) {
         if self.sweeping && self.sandbox.now() >= self.next_sweep {
             self.sweep();
             self.next_sweep = self.sandbox.now() + SWEEP_EVERY;
@@ -190,7 +251,7 @@ impl Life {
         let made = &mut self.made;
         let sandbox = self.sandbox.clone();
         let mut runner = |execution: &Execution, now: u64| {
-            let before = sandbox.calls().len();
+            let before = sandbox.call_count();
             let record = run(service, execution, now, errors, deaths);
             note(made, &sandbox, before, &execution.key);
             record
@@ -206,7 +267,7 @@ impl Life {
     /// One sweep, as the timer starts it.
     pub fn sweep(&mut self) {
         let (service, now) = (&self.service, self.sandbox.now());
-        let before = self.sandbox.calls().len();
+        let before = self.sandbox.call_count();
         match survive(|| sweep::sweep(service, now)) {
             Some(Ok(report)) => self.errors.extend(report.failed),
             Some(Err(e)) => self.errors.push(e.to_string()),
@@ -256,7 +317,7 @@ pub fn front_end(prefix: &Prefix, transport: Arc<dyn Transport>) -> Service {
     Service::new(
         Config::default(),
         &layout,
-        Box::new(drivers),
+        Box::new(Remembered(drivers)),
         transport,
         admin,
         &server,

@@ -1,8 +1,12 @@
 //! What several tests need: an installation in a temporary folder, and an endpoint that counts.
 
+pub mod answers;
+pub mod bystanders;
 pub mod counter;
 pub mod life;
 pub mod prefix;
+pub mod rights;
+pub mod scene;
 pub mod watched;
 
 /// A hook input that was recorded from a real OpenNebula.

@@ -226,6 +226,16 @@ impl Sandbox {
         self.lock().log.clone()
     }
 
+    /// How many calls there were since the last reset.
+    pub fn call_count(&self) -> usize {
+        self.lock().log.calls.len()
+    }
+
+    /// The calls since there were so many. Copies those alone, however long the log is.
+    pub fn calls_since(&self, count: usize) -> Vec<CallRecord> {
+        self.lock().log.calls.get(count..).unwrap_or_default().to_vec()
+    }
+
     /// Forgets the calls so far.
     pub fn reset_calls(&self) {
         self.lock().log = CallLog::default();

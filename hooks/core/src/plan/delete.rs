@@ -301,7 +301,10 @@ pub fn teardown(
         }
     }
     for template in observed.templates.iter().flatten() {
-        if template.uid == part.owner && names.owns(&template.name) && template.name != names.cluster() {
+        // The owner may have templates of their own whose names begin like ours.
+        let tagged = template.tag.as_ref().is_some_and(|t| t.cluster == part.cluster);
+        let made = tagged || template.fingerprint.is_some();
+        if made && template.uid == part.owner && names.owns(&template.name) {
             actions.push(Action::DeleteTemplate {
                 id: template.id,
                 name: template.name.clone(),
@@ -391,4 +394,57 @@ pub(super) fn bootstrap_gone(context: &mut Context<'_>, status: &mut Status) -> 
     }
     crate::plan::converge::wait(&mut status.control_plane, step);
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observed::{Tag, Template};
+
+    #[test]
+    fn of_templates_only_those_that_were_made_for_the_cluster_go() {
+        let template = |id: u32, uid: u32, name: &str, cluster: Option<u32>, print: Option<&str>| Template {
+            id,
+            uid,
+            name: name.to_owned(),
+            tag: cluster.map(|cluster| Tag {
+                cluster,
+                group: None,
+                kind: Kind::Node,
+            }),
+            fingerprint: print.map(str::to_owned),
+        };
+        let observed = Observed {
+            all_vms: true,
+            routers: Some(Vec::new()),
+            reservations: Some(Vec::new()),
+            credentials: Some(Vec::new()),
+            templates: Some(vec![
+                template(1, 2, "oneks-1-workers", Some(1), Some("a")),
+                template(2, 2, "oneks-1-router", None, Some("a")),
+                template(3, 2, "oneks-1-cp", Some(1), None),
+                template(4, 2, "oneks-1-mine", None, None),
+                template(5, 2, "oneks-11-workers", Some(11), Some("a")),
+                template(6, 2, "web", Some(1), Some("a")),
+                template(7, 3, "oneks-1-workers", Some(1), Some("a")),
+            ]),
+            ..Observed::default()
+        };
+        let part = Teardown {
+            cluster: 1,
+            owner: 2,
+            force: false,
+            credential: None,
+        };
+        let (mut needs, mut actions) = (Vec::new(), Vec::new());
+        teardown(&part, &observed, &mut needs, &mut actions);
+        let ids: Vec<u32> = actions
+            .iter()
+            .filter_map(|a| match a {
+                Action::DeleteTemplate { id, .. } => Some(*id),
+                _ => None,
+            })
+            .collect();
+        assert_eq!((ids, needs), (vec![1, 2, 3], vec![]));
+    }
 }
