@@ -32,8 +32,15 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
         what: format!("cluster {id}: clean up"),
         source,
     };
-    if let Some(note) = note(hints) {
-        service.owners.note(id, &note);
+    match note(hints) {
+        Some(note) => service.owners.note(id, &note),
+        None if !is_gone(service, id).map_err(fail)? => {
+            log::warn!(
+                "cluster {id}: OpenNebula says that its document does not exist, but lists it; it is left alone"
+            );
+            return Ok(());
+        }
+        None => {}
     }
     let Some(Note { owner }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
