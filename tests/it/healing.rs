@@ -1,7 +1,7 @@
 //! What heals by itself, with the real drivers, in virtual time: nobody orders anything.
 
 use oneks_sandbox::ALICE_PASSWORD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::capone_life;
 use crate::plain_life;
@@ -227,5 +227,64 @@ fn a_bootstrap_that_broke_off_is_built_again_by_recover() {
     let status = life.status(id);
     let sizes: Vec<usize> = status.groups().map(|g| g.vms.len()).collect();
     assert_eq!(sizes, [1, 1], "{}", life.report());
+    ends_well(&mut life, id);
+}
+
+/// The status is lost again and again during an upgrade: the order is kept, no node goes back, one more than wanted.
+#[test]
+fn an_upgrade_keeps_its_order_when_the_status_is_lost() {
+    let mut life = Life::plain();
+    let mut wanted = plain_life::spec(2);
+    wanted["control_plane"] = json!({"flavour": "ha"});
+    wanted["node_groups"] = json!(
+        ["a", "b"]
+            .map(|name| { json!({"name": name, "flavour": "small", "user_inputs_values": {"count": 2}}) })
+    );
+    let id = life.create(&alice(), "demo", &wanted);
+    life.until_state(id, "RUNNING", 1800);
+    wanted["kubernetes_version"] = json!("v1.34.2");
+    life.set(&alice(), id, "SPEC", &wanted.to_string());
+    // Live nodes of the new and of the old version, of the control plane and of each group.
+    let nodes = |life: &Life| -> Vec<(usize, usize)> {
+        let live = life.sandbox.live_vms();
+        let of = |n: u32, version: &str| {
+            live.iter()
+                .filter(|vm| {
+                    vm.user_template.get_in("ONEKS", "GROUP_ID") == Some(&(id * 1000 + n).to_string())
+                })
+                .filter(|vm| {
+                    matches!(
+                        vm.user_template.get_in("ONEKS", "TYPE"),
+                        Some("CONTROL_PLANE" | "NODE")
+                    )
+                })
+                .filter(|vm| vm.user_template.get("ONEKS_KUBERNETES_VERSION") == Some(version))
+                .filter(|vm| !format!("{:?}", vm.lcm_state).starts_with("Epilog"))
+                .count()
+        };
+        (0..3).map(|n| (of(n, "v1.34.2"), of(n, "v1.33.7"))).collect()
+    };
+    let (mut last, mut losses) = (nodes(&life), 0);
+    let end = life.sandbox.now() + 1800;
+    while life.state(id) != "RUNNING" || last.iter().any(|(_, old)| *old > 0) {
+        assert!(life.sandbox.now() < end, "{}", life.report());
+        life.pass_time(2);
+        let now = nodes(&life);
+        for n in 1..3 {
+            assert!(now[n].0 == 0 || now[n - 1].1 == 0, "{now:?}\n{}", life.report());
+        }
+        for (n, want) in [3, 2, 2].into_iter().enumerate() {
+            assert!(now[n].0 + now[n].1 <= want + 1, "{now:?}\n{}", life.report());
+            assert!(now[n].0 >= last[n].0, "{now:?} after {last:?}\n{}", life.report());
+            // As long as there is one node more, the hooks forget all they knew.
+            if now[n].0 + now[n].1 > want {
+                life.set(&alice(), id, "STATUS", "");
+                losses += 1;
+            }
+        }
+        last = now;
+    }
+    assert_eq!(last, [(3, 0), (2, 0), (2, 0)]);
+    assert!(losses >= 14, "{losses}");
     ends_well(&mut life, id);
 }

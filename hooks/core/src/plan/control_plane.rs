@@ -12,6 +12,7 @@ use oneks_driver::{Action as DriverAction, Bootstrap, Nodes, Router as RouterPla
 
 use crate::action::Action;
 use crate::observed::{Kind, Vm};
+use crate::plan::adopt;
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{
     self, Progress, begin, check_deadline, driver_cluster, driver_group, fail, refuse, time_limit, wait,
@@ -138,7 +139,7 @@ fn ascertain(context: &mut Context<'_>, status: &mut Status) {
         GroupState::Provisioning | GroupState::Scaling if can.upgrade => GroupState::Upgrading,
         _ => return,
     };
-    let runs = group.probe.as_ref().and_then(|p| p.observation.version.clone());
+    let runs = adopt::versions(group).map(|(lowest, _)| lowest.to_string());
     let limit = time_limit(next, &goal, 0);
     let version = goal.version.clone();
     begin(group, context.now, next, goal, limit);
@@ -179,8 +180,16 @@ fn start(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
     if alive(Kind::ControlPlane) && !alive(Kind::Seed) && !group.teardown {
         // The seed has done its work and is gone: the nodes live without it, and another seed would build a second
         // control plane beside the first.
-        let limit = time_limit(GroupState::Provisioning, &goal, 0);
-        begin(group, context.now, GroupState::Provisioning, goal, limit);
+        // Where the virtual machines say that they are of two versions, an upgrade is under way; to look at their number
+        // first could undo a part of it.
+        let mixed = adopt::versions(group).is_some_and(|(lowest, highest)| lowest != highest);
+        let state = if mixed {
+            GroupState::Upgrading
+        } else {
+            GroupState::Provisioning
+        };
+        let limit = time_limit(state, &goal, 0);
+        begin(group, context.now, state, goal, limit);
         if let Some(work) = &mut group.work {
             work.unsure = true;
         }

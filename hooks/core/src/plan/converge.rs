@@ -8,6 +8,7 @@ use oneks_driver::{
 use crate::action::Action;
 use crate::fingerprint;
 use crate::observed::{Need, Vm};
+use crate::plan::adopt;
 use crate::plan::context::{Answer, Context, cut};
 use crate::plan::guest::Wanted;
 use crate::plan::observe::{kubeconfig, observe};
@@ -232,6 +233,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         }
     };
     let (cluster, asked) = (Box::new(cluster), Box::new(asked));
+    if adopt::is_unknown(&group) {
+        return find_out(context, status, spec, &group, cluster, asked);
+    }
     let question = match group.state {
         GroupState::Scaling => DriverAction::Scale {
             cluster: cluster.clone(),
@@ -283,6 +287,39 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         }
         progress => progress,
     }
+}
+
+/// Nothing is done to a group whose status was lost until it is known what it is.
+fn find_out(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    spec: &Spec,
+    group: &Group,
+    cluster: Box<Cluster>,
+    asked: Box<DriverGroup>,
+) -> Progress {
+    let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
+    if !guest || group.probe.is_none() {
+        let question = DriverAction::Observe {
+            cluster: cluster.clone(),
+            group: asked.clone(),
+            output: None,
+        };
+        let probe = DriverAction::Probe {
+            cluster,
+            group: asked,
+        };
+        let progress = observe(context, status, spec, group.id, question, probe);
+        if guest || progress != Progress::Carried {
+            return progress;
+        }
+    }
+    if !adopt::found_out(context, status, group.id)
+        && let Some(group) = group_mut(status, group.id)
+    {
+        wait(group, "waiting for the control plane's version to be known");
+    }
+    Progress::Working
 }
 
 /// Is a group that was removed gone, templates and all? They go when no VM is left that could be made from them.

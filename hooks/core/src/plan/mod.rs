@@ -17,6 +17,7 @@
 //! - Planning again with the outcome absorbed ends: after finitely many rounds there is nothing left to do.
 
 mod accept;
+mod adopt;
 mod context;
 mod control_plane;
 mod converge;

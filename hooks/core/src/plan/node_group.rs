@@ -5,6 +5,7 @@
 
 use crate::action::Action;
 use crate::observed::Template;
+use crate::plan::adopt;
 use crate::plan::context::Context;
 use crate::plan::converge::{self, Progress, begin, check_deadline, group_mut, time_limit};
 use crate::plan::health;
@@ -66,14 +67,17 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
         return;
     };
     match group.state {
+        GroupState::Pending if control_plane_lives && free && group.begun => {
+            adopt::group(context, status, id);
+            work(context, status, spec, id);
+        }
         GroupState::Pending if control_plane_lives && free => {
-            let Some(mut goal) = group.target.clone() else {
+            // A kubelet may not be newer than the API server.
+            let (Some(goal), Some(version)) = (group.target.clone(), status.control_plane.version.clone())
+            else {
                 return;
             };
-            // A kubelet may not be newer than the API server.
-            if let Some(version) = status.control_plane.version.clone() {
-                goal.version = version;
-            }
+            let goal = Goal { version, ..goal };
             let limit = time_limit(GroupState::Provisioning, &goal, 0);
             if let Some(group) = group_mut(status, id) {
                 begin(group, context.now, GroupState::Provisioning, goal, limit);

@@ -39,8 +39,10 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
         group.teardown |= action == GroupState::Bootstrapping;
         begin(group, context.now, action, goal, limit);
         if let Some(work) = &mut group.work {
-            // Some of its nodes may be new ones already; those are not to be replaced a second time.
-            work.unsure = action == GroupState::Upgrading;
+            // Some of its nodes may be new ones already; those are not to be replaced a second time. And a group of which
+            // nobody ever knew the version has to be asked for it.
+            let nameless = group.begun && group.version.is_none();
+            work.unsure = action == GroupState::Upgrading || action == GroupState::Provisioning && nameless;
         }
     }
     if rotate::retry(status) {

@@ -14,4 +14,5 @@ mod rotate;
 mod router;
 mod table;
 mod total;
+mod upgrade;
 mod world;
