@@ -399,7 +399,7 @@ pub(super) fn bootstrap_gone(context: &mut Context<'_>, status: &mut Status) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observed::{Tag, Template};
+    use crate::observed::{Credentials, Tag, Template};
 
     #[test]
     fn of_templates_only_those_that_were_made_for_the_cluster_go() {
@@ -418,7 +418,7 @@ mod tests {
             all_vms: true,
             routers: Some(Vec::new()),
             reservations: Some(Vec::new()),
-            credentials: Some(Vec::new()),
+            credentials: Some(Credentials::default()),
             templates: Some(vec![
                 template(1, 2, "oneks-1-workers", Some(1), Some("a")),
                 template(2, 2, "oneks-1-router", None, Some("a")),
@@ -434,7 +434,6 @@ mod tests {
             cluster: 1,
             owner: 2,
             force: false,
-            credential: None,
         };
         let (mut needs, mut actions) = (Vec::new(), Vec::new());
         teardown(&part, &observed, &mut needs, &mut actions);
