@@ -46,9 +46,21 @@ pub fn vm(vm: &Vm, private: Option<u32>) -> seen::Vm {
         error: vm
             .error_text()
             .or_else(|| vm.sched_message())
-            .map(|text| shorten(text, MAX_TEXT)),
+            .map(|text| shorten(undated(text), MAX_TEXT)),
         reports: reports(&vm.user_template),
         command: vm.guest_exec().as_ref().map(command),
+    }
+}
+
+/// A message without the time in front that OpenNebula sets anew with every attempt: what stays the same must look the same.
+fn undated(text: &str) -> &str {
+    const TIME: usize = "Mon Jan  1 00:00:00 2024".len();
+    let clock = |part: &str| {
+        part.bytes().filter(|b| *b == b':').count() == 2 && part.ends_with(|c: char| c.is_ascii_digit())
+    };
+    match text.split_at_checked(TIME) {
+        Some((time, rest)) if clock(time) => rest.trim_start_matches([' ', ':']),
+        _ => text,
     }
 }
 
@@ -177,6 +189,22 @@ pub fn reservation(network: &Vnet) -> seen::Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_have_no_time() {
+        for (text, expected) in [
+            ("Sun Nov  2 10:00:05 2025: No hosts enabled", "No hosts enabled"),
+            ("Sun Nov 22 10:00:05 2025 : Error: no KVM", "Error: no KVM"),
+            (
+                "Cannot get IP/MAC lease: from network",
+                "Cannot get IP/MAC lease: from network",
+            ),
+            ("short", "short"),
+            ("ééééééééééééééééééééééééé", "ééééééééééééééééééééééééé"),
+        ] {
+            assert_eq!(undated(text), expected);
+        }
+    }
 
     #[test]
     fn every_state_means_something_and_failures_are_failures() {

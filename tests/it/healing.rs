@@ -246,9 +246,10 @@ fn an_upgrade_keeps_its_order_when_the_status_is_lost() {
     life.set(&alice(), id, "SPEC", &wanted.to_string());
     // Live nodes of the new and of the old version, of the control plane and of each group.
     let nodes = |life: &Life| -> Vec<(usize, usize)> {
-        let alive = life.sandbox.live_vms();
+        let machines = life.sandbox.live_vms();
         let of = |n: u32, version: &str| {
-            alive.iter()
+            machines
+                .iter()
                 .filter(|vm| {
                     vm.user_template.get_in("ONEKS", "GROUP_ID") == Some(&(id * 1000 + n).to_string())
                 })

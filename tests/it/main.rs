@@ -7,6 +7,7 @@ mod bad_input;
 mod calls;
 mod capone;
 mod capone_life;
+mod causes;
 mod cli;
 mod dummy;
 mod event;

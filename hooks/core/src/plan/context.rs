@@ -148,11 +148,15 @@ impl<'a> Context<'a> {
         let grave = |kind| !matches!(kind, FailureKind::WrongState | FailureKind::Gone);
         let failure = self.observed.failures.iter().rfind(|(_, f)| grave(f.kind));
         if let Some((action, failure)) = failure {
+            let reason = failure.kind.reason();
+            // While a call is repeated, it is the same trouble, whatever the words.
+            let told = status.last_error.as_ref();
+            let told = told.filter(|e| status.retry.is_some() && e.reason == reason);
             self.blame(LastError {
-                reason: failure.kind.reason().to_owned(),
+                reason: reason.to_owned(),
                 message: format!("could not {}: {}", action.summary(), failure.message),
                 object: action.object(),
-                since: self.now,
+                since: told.map_or(self.now, |e| e.since),
             });
             if status.retry.as_ref().is_none_or(|r| r.not_before <= self.now) {
                 let count = status.retry.as_ref().map_or(0, |r| r.count).saturating_add(1);
@@ -173,7 +177,7 @@ impl<'a> Context<'a> {
             return;
         }
         if let Some(error) = self.errors.pop() {
-            status.note(error.since, format!("{}: {}", error.reason, error.message));
+            status.note(self.now, format!("{}: {}", error.reason, error.message));
             status.last_error = Some(error);
         }
     }

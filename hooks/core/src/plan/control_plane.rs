@@ -15,9 +15,11 @@ use crate::observed::{Kind, Vm};
 use crate::plan::adopt;
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{
-    self, Progress, begin, check_deadline, driver_cluster, driver_group, fail, refuse, time_limit, wait,
+    self, Progress, begin, check_deadline, driver_cluster, driver_group, fail, hinder, refuse, time_limit,
+    wait,
 };
 use crate::plan::delete;
+use crate::plan::health::{group_vm, obstacle};
 use crate::plan::node_group::{next_work, retarget, settle};
 use crate::plan::observe::{fetch_kubeconfig, probe_subject};
 use crate::plan::rotate::{take, too_short};
@@ -25,7 +27,7 @@ use crate::plan::router::{found_router, keep, router};
 use crate::plan::seed::{finish_seed, seed, seed_state};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
-use crate::status::{LastError, Status};
+use crate::status::{GroupVm, LastError, Status};
 
 /// Seconds that the rest of a bootstrap gets on top of the seed's own limit.
 const BOOTSTRAP_REST: u64 = 900;
@@ -71,8 +73,20 @@ fn lives(status: &Status) -> bool {
 }
 
 fn build(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
-    if !check_deadline(context, status, status.control_plane.id) {
-        bootstrap(context, status, spec);
+    if check_deadline(context, status, status.control_plane.id) {
+        return;
+    }
+    bootstrap(context, status, spec);
+    // What of it can't run stands in the way of everything else.
+    let group = &status.control_plane;
+    let mut vms: Vec<GroupVm> = group.router.iter().flat_map(|r| r.vms.clone()).collect();
+    let seed = group.seed.as_ref().and_then(|s| s.vm);
+    let seed = context.vms().into_iter().filter(|vm| Some(vm.id) == seed);
+    vms.extend(seed.map(group_vm));
+    if group.state == GroupState::Bootstrapping
+        && let Some(trouble) = obstacle(context, &vms, false)
+    {
+        hinder(context, &mut status.control_plane, trouble);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use oneks_driver::{
     Action as DriverAction, Cluster, Group as DriverGroup, GroupVm as DriverVm, Role, Script, Steps,
-    TemplateText,
+    TemplateText, VmCondition,
 };
 
 use crate::action::Action;
@@ -11,6 +11,7 @@ use crate::observed::{Need, Vm};
 use crate::plan::adopt;
 use crate::plan::context::{Answer, Context, cut};
 use crate::plan::guest::Wanted;
+use crate::plan::health::{Trouble, obstacle};
 use crate::plan::observe::{kubeconfig, observe};
 use crate::spec::Spec;
 use crate::state::GroupState;
@@ -184,6 +185,18 @@ pub(super) fn check_deadline(context: &mut Context<'_>, status: &mut Status, gro
     };
     let minutes = work.deadline.saturating_sub(work.started) / 60;
     let key = group.key.clone();
+    let router = group.router.iter().flat_map(|r| &r.vms);
+    let bad = group
+        .vms
+        .iter()
+        .chain(router)
+        .find(|vm| vm.condition != VmCondition::Running);
+    let seed = group
+        .seed
+        .as_ref()
+        .filter(|_| group.state == GroupState::Bootstrapping);
+    let object = bad.map(|vm| vm.id).or(seed.and_then(|s| s.vm));
+    let object = object.map_or_else(|| format!("group {key}"), |id| format!("VM {id}"));
     let waited = if work.step.is_empty() {
         "waiting for its first step".to_owned()
     } else {
@@ -199,7 +212,7 @@ pub(super) fn check_deadline(context: &mut Context<'_>, status: &mut Status, gro
         message: format!(
             "group {key} was not done within {minutes} minutes; it was {waited}{cause}; RECOVER tries again"
         ),
-        object: None,
+        object: Some(object),
         since: context.now,
     };
     fail(context, status, group_id, error);
@@ -213,8 +226,40 @@ pub(super) fn group_mut(status: &mut Status, id: u32) -> Option<&mut Group> {
     status.node_groups.iter_mut().find(|g| g.id == id)
 }
 
-/// One step of work on a group, by the driver's steps for its state. `Settled` if there is nothing left to do.
+/// One step of work on a group. `Settled` if there is nothing left to do.
 pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group_id: u32) -> Progress {
+    let progress = go_on(context, status, spec, group_id);
+    if progress != Progress::Settled
+        && let Some(group) = group_mut(status, group_id)
+        && let Some(trouble) = obstacle(context, &group.vms, group.is_control_plane())
+    {
+        hinder(context, group, trouble);
+    }
+    progress
+}
+
+/// Says which VM stands in the way of the work on a group.
+pub(super) fn hinder(context: &mut Context<'_>, group: &mut Group, (reason, message, object): Trouble) {
+    if let Some(work) = &mut group.work
+        && !work.step.contains(&message)
+    {
+        let step = if work.step.is_empty() {
+            "waiting"
+        } else {
+            &work.step
+        };
+        work.step = format!("{step}; {message}");
+    }
+    context.blame(LastError {
+        reason: reason.to_owned(),
+        message,
+        object,
+        since: context.now,
+    });
+}
+
+/// The driver's steps for the group's state, one after another.
+fn go_on(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group_id: u32) -> Progress {
     let Some(group) = group_mut(status, group_id).map(|g| g.clone()) else {
         return Progress::Working;
     };

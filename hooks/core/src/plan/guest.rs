@@ -164,16 +164,21 @@ fn lost(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, why: &
 }
 
 fn blame(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, reason: &str, message: String) {
+    let again = exec.purpose != Purpose::Rotate
+        && group_mut(status, exec.group).is_some_and(|group| {
+            group.count_attempt();
+            group.attempts() > 1
+        });
+    // The same trouble on another node is the same trouble.
+    let told = status.last_error.as_ref().filter(|e| again && e.reason == reason);
     let error = LastError {
         reason: reason.to_owned(),
         message,
         object: Some(format!("VM {}", exec.vm)),
-        since: context.now,
+        since: told.map_or(context.now, |e| e.since),
     };
     if exec.purpose == Purpose::Rotate {
         rotate::failed(context, status, &error);
-    } else if let Some(group) = group_mut(status, exec.group) {
-        group.count_attempt();
     }
     context.blame(error);
 }

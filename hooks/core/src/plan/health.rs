@@ -175,40 +175,13 @@ fn running(group: &Group) -> usize {
 
 /// What is wrong with the VMs of a group.
 fn vm_trouble(context: &Context<'_>, group: &Group, want: u32) -> Option<Trouble> {
-    let state = |id: u32| context.observed.vms.iter().find(|vm| vm.id == id);
-    for vm in &group.vms {
-        let seen = state(vm.id);
-        let name = seen.map_or("unknown", |s| s.state.as_str());
-        let cause = seen
-            .and_then(|s| s.error.as_deref())
-            .map_or_else(String::new, |e| format!(": {e}"));
-        let object = Some(format!("VM {}", vm.id));
-        match vm.condition {
-            VmCondition::Failed => {
-                let way_out = if group.is_control_plane() {
-                    format!("an administrator can try again: onevm recover --retry {}", vm.id)
-                } else {
-                    "RECOVER replaces it".to_owned()
-                };
-                return Some((
-                    "VmFailure",
-                    format!("VM {} ({}) is in {name}{cause}; {way_out}", vm.id, vm.name),
-                    object,
-                ));
-            }
-            VmCondition::Down => {
-                let text = format!("VM {} ({}) is {name}; RECOVER starts it", vm.id, vm.name);
-                return Some(("VmDown", text, object));
-            }
-            VmCondition::Starting => {
-                return Some((
-                    "NodeStarting",
-                    format!("VM {} ({}) is on its way up", vm.id, vm.name),
-                    object,
-                ));
-            }
-            VmCondition::Running | VmCondition::Ending => {}
-        }
+    let keeps = group.is_control_plane();
+    if let Some(trouble) = group
+        .vms
+        .iter()
+        .find_map(|vm| machine_trouble(context, vm, keeps))
+    {
+        return Some(trouble);
     }
     let there = group.vms.len();
     if there < want as usize {
@@ -222,6 +195,39 @@ fn vm_trouble(context: &Context<'_>, group: &Group, want: u32) -> Option<Trouble
         ));
     }
     None
+}
+
+/// What is wrong with one VM. What failed is replaced, unless it `keeps` a part of the cluster's memory.
+pub(super) fn machine_trouble(context: &Context<'_>, vm: &GroupVm, keeps: bool) -> Option<Trouble> {
+    let seen = context.observed.vms.iter().find(|seen| seen.id == vm.id);
+    let state = seen.map_or("unknown", |seen| seen.state.as_str());
+    let why = seen.and_then(|seen| seen.error.as_deref());
+    let cause = why.map_or_else(String::new, |why| format!(": {why}"));
+    let (reason, text) = match vm.condition {
+        VmCondition::Failed => {
+            let way_out = if keeps {
+                format!("an administrator can try again: onevm recover --retry {}", vm.id)
+            } else {
+                "RECOVER replaces it".to_owned()
+            };
+            ("VmFailure", format!("is in {state}{cause}; {way_out}"))
+        }
+        VmCondition::Down => ("VmDown", format!("is {state}; RECOVER starts it")),
+        VmCondition::Starting if why.is_some() && state == "PENDING" => {
+            ("Unschedulable", format!("finds no host{cause}"))
+        }
+        VmCondition::Starting => ("NodeStarting", format!("is on its way up, {state}{cause}")),
+        VmCondition::Running | VmCondition::Ending => return None,
+    };
+    let text = format!("VM {} ({}) {text}", vm.id, vm.name);
+    Some((reason, text, Some(format!("VM {}", vm.id))))
+}
+
+/// The first VM that stands in the way of what is under way. One that merely starts does not.
+pub(super) fn obstacle(context: &Context<'_>, vms: &[GroupVm], keeps: bool) -> Option<Trouble> {
+    vms.iter()
+        .filter_map(|vm| machine_trouble(context, vm, keeps))
+        .find(|(reason, ..)| *reason != "NodeStarting")
 }
 
 /// The nodes have changed since the group was last found settled: does Kubernetes say that they are ready?

@@ -12,7 +12,7 @@ use crate::observed::{FailureKind, Router as Seen};
 use crate::plan::context::Context;
 use crate::plan::control_plane;
 use crate::plan::converge::{self, refuse, wait};
-use crate::plan::health::{Trouble, group_vm};
+use crate::plan::health::{Trouble, group_vm, machine_trouble};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{GroupVm, Router, Status};
@@ -380,20 +380,11 @@ pub(super) fn trouble(context: &mut Context<'_>, status: &Status) -> Option<Trou
         let message = format!("{text} has {} of {want} VMs{cause}", router.vms.len());
         return Some(("RouterDown", message, object));
     }
-    let bad = router
+    let vm = router
         .vms
         .iter()
-        .find(|vm| vm.condition != VmCondition::Running)?;
-    let seen = context.observed.vms.iter().find(|vm| vm.id == bad.id);
-    let state = seen.map_or("does not run", |vm| vm.state.as_str());
-    let why = seen
-        .and_then(|vm| vm.error.as_deref())
-        .map_or_else(String::new, |e| format!(": {e}"));
-    Some((
-        "RouterDown",
-        format!("VM {} of {text}: {state}{why}", bad.id),
-        Some(format!("VM {}", bad.id)),
-    ))
+        .find_map(|vm| machine_trouble(context, vm, false));
+    vm.map(|(_, message, object)| ("RouterDown", format!("{message}; it is of {text}"), object))
 }
 
 /// Why the router could not be made, while that is repeated.

@@ -114,6 +114,8 @@ pub struct World {
     pub probe_every: u64,
     /// Nodes whose kubelet has stopped, by VM id.
     pub sick: BTreeSet<u32>,
+    /// VMs that never run: part of the name, what becomes of them, state, and what OpenNebula says.
+    pub stuck: Option<(&'static str, VmCondition, &'static str, &'static str)>,
     /// Addresses that somebody else has.
     pub taken: BTreeSet<String>,
 }
@@ -152,6 +154,7 @@ impl World {
             hints: BTreeSet::new(),
             probe_every: 0,
             sick: BTreeSet::new(),
+            stuck: None,
             taken: BTreeSet::new(),
         }
     }
@@ -517,7 +520,14 @@ impl World {
             let machine = &self.machines[&id];
             let old = now >= machine.since + 20;
             if machine.vm.condition == VmCondition::Starting && old {
-                self.resume(id);
+                match self.stuck.filter(|(part, ..)| machine.vm.name.contains(part)) {
+                    None => self.resume(id),
+                    Some((_, condition, state, error)) if machine.vm.error.is_none() => {
+                        self.set(id, condition, state);
+                        self.machines.get_mut(&id).unwrap().vm.error = Some(error.to_owned());
+                    }
+                    Some(_) => {}
+                }
             } else if machine.vm.condition == VmCondition::Ending && old {
                 let mut vm = self.machines.remove(&id).unwrap().vm;
                 for router in &mut self.routers {
