@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    audit, check, create, delete, doctor, events, explain, generate, kubeconfig, list, plan, profile,
+    audit, check, create, delete, doctor, events, explain, generate, images, kubeconfig, list, plan, profile,
     recover, rename, rights, rotate, scale, setup, show, simulate, update, upgrade,
 };
 use crate::failure::Code;
@@ -120,6 +120,9 @@ pub enum Command {
     Gc(audit::Gc),
     /// Register the hooks at OpenNebula, as oneadmin
     Setup(setup::Setup),
+    /// Bring and check the images that clusters are made of
+    #[command(subcommand)]
+    Images(images::Images),
     /// Look for what commonly goes wrong with an installation
     Doctor(doctor::Doctor),
     /// Write man pages and completions

@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod generate;
+pub mod images;
 pub mod kubeconfig;
 pub mod list;
 pub mod plan;

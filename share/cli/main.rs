@@ -104,6 +104,7 @@ fn run(app: &mut App, command: &Command) -> Result<(), Failure> {
         Command::Simulate(simulate) => simulate.run(app),
         Command::Generate(generate) => generate.run(app),
         Command::Setup(setup) => setup.run(app),
+        Command::Images(images) => images.run(app),
         Command::Doctor(doctor) => doctor.run(app),
     }
 }

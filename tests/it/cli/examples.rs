@@ -23,6 +23,13 @@ fn prepared() -> Cloud {
     let profiles = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/profiles");
     std::os::unix::fs::symlink(profiles, cloud.prefix.root().join("profiles")).unwrap();
     cloud
+        .life
+        .sandbox
+        .add_market_app("Debian", "IMPORT_ID=\"z\"")
+        .unwrap();
+    cloud.life.sandbox.skip_ids(oneks_sandbox::ObjectKind::Image, 12);
+    cloud.life.sandbox.add_image("plain", 1, "").unwrap();
+    cloud
 }
 
 #[test]

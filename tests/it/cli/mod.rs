@@ -6,6 +6,7 @@ mod cloud;
 mod doctor;
 mod examples;
 mod generated;
+mod images;
 mod life;
 mod listing;
 mod refusals;

@@ -248,6 +248,19 @@ impl Core {
             .ok_or_else(|| Failure::internal("Unknown type in image template."))?;
         let persistent = take(&mut template, "PERSISTENT").eq_ignore_ascii_case("YES");
         let size = take(&mut template, "SIZE");
+        if let Some(app) = template.get("FROM_APP").map(str::to_owned) {
+            let app = app.parse().ok().and_then(|id| self.market_apps.get(id));
+            let app = app.ok_or_else(|| Failure::internal("Cannot determine image SIZE."))?;
+            let path = app
+                .template
+                .get("SOURCE")
+                .unwrap_or("https://marketplace")
+                .to_owned();
+            let name = app.meta.name.clone();
+            template.set("FROM_APP_NAME", name);
+            template.set("PATH", path);
+            template.set("FORMAT", "qcow2");
+        }
         let (path, source) = (take(&mut template, "PATH"), take(&mut template, "SOURCE"));
         if path.is_empty() && source.is_empty() && kind != ImageType::Datablock {
             return Err(Failure::internal("No PATH nor SOURCE in template."));
