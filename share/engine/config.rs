@@ -169,7 +169,7 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# "))
             .filter(|line| is_setting(line))
             .collect();
-        assert_eq!(lines.len(), 6, "{lines:?}");
+        assert_eq!(lines.len(), 7, "{lines:?}");
         assert_eq!(parse(&lines.join("\n")), Ok(Config::default()));
         // Each has a sentence above it.
         for line in lines {

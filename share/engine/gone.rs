@@ -42,6 +42,13 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
         }
         None => {}
     }
+    if service.owners.of(id).is_none()
+        && let Some(note) = service.owners.late(id, now)
+    {
+        // The end is not the end.
+        notes.forget(id);
+        service.owners.note(id, &note);
+    }
     let Some(Note { owner }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
         notes.forget(id);
@@ -50,7 +57,7 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
     let left = remove(service, id, &owner, now).map_err(fail)?;
     match &left {
         Some(step) => log::info!("cluster {id}: its document is gone; {step}"),
-        None => service.owners.forget(id),
+        None => service.owners.end(id, now),
     }
     notes.watch(id, Look::Late, left.is_some(), None, now);
     Ok(())

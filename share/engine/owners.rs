@@ -4,12 +4,18 @@
 //! events get lost. What the objects themselves say proves nothing: tags and names are copied with a template that is
 //! shared. So every pass notes the owner that OpenNebula reports, beside the gate's locks, and nobody else's objects are
 //! ever touched.
+//!
+//! A cluster's controllers may have asked for a virtual machine in the moment in which they were ended. It comes when all
+//! else is gone; so the note stays for a while, for those that come late.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oneks_driver::Owner;
 use serde::{Deserialize, Serialize};
+
+/// Seconds for which the owner of a cluster that ended is known.
+const KEPT: u64 = 24 * 3600;
 
 /// The notes, one file per cluster, in the folder of the locks. Only who holds the gate of a cluster may change its note.
 #[derive(Debug, Clone)]
@@ -51,19 +57,58 @@ impl Owners {
         }
     }
 
-    /// Drops the note: nothing of the cluster is left.
-    pub fn forget(&self, cluster: u32) {
-        let path = self.path(cluster);
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                log::warn!("{} can't be removed: {e}", path.display());
+    /// Whose the cluster was that ended not long ago: what comes late is theirs.
+    pub fn late(&self, cluster: u32, now: u64) -> Option<Note> {
+        let (ended, note) = ended(&self.late_path(cluster))?;
+        (now < ended.saturating_add(KEPT)).then_some(note)
+    }
+
+    /// Drops the note: nothing of the cluster is left. It stays for a while for what comes late.
+    pub fn end(&self, cluster: u32, now: u64) {
+        for path in self.late_paths() {
+            let old = |(ended, _): (u64, Note)| ended.saturating_add(KEPT) <= now || ended > now;
+            if ended(&path).is_none_or(old) {
+                remove(&path);
             }
-            _ => {}
         }
+        if let Some(note) = self.of(cluster) {
+            let text = serde_json::to_vec(&(now, note)).unwrap_or_default();
+            let path = self.late_path(cluster);
+            if let Err(e) = std::fs::write(&path, text) {
+                log::warn!("{} can't be written: {e}", path.display());
+            }
+        }
+        remove(&self.path(cluster));
+    }
+
+    fn late_paths(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths
+            .filter(|path| path.extension().is_some_and(|e| e == "late"))
+            .collect()
     }
 
     fn path(&self, cluster: u32) -> PathBuf {
         self.dir.join(format!("{cluster}.owner"))
+    }
+
+    fn late_path(&self, cluster: u32) -> PathBuf {
+        self.dir.join(format!("{cluster}.late"))
+    }
+}
+
+/// When a cluster ended, and whose it was.
+fn ended(path: &Path) -> Option<(u64, Note)> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn remove(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            log::warn!("{} can't be removed: {e}", path.display());
+        }
+        _ => {}
     }
 }
 
@@ -91,9 +136,23 @@ mod tests {
         assert_eq!(owners.of(70), None);
         let files = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(files, 1);
-        owners.forget(7);
-        owners.forget(7);
+        owners.end(7, 1000);
+        owners.end(7, 2000);
         assert_eq!(owners.of(7), None);
+    }
+
+    #[test]
+    fn for_what_comes_late_a_note_stays_for_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let owners = Owners::new(folder.path());
+        owners.note(7, &note(2, "alice"));
+        assert_eq!(owners.late(7, 0), None, "it has not ended");
+        owners.end(7, 1000);
+        assert_eq!(owners.late(7, 1000 + KEPT - 1), Some(note(2, "alice")));
+        assert_eq!(owners.late(7, 1000 + KEPT), None);
+        assert_eq!(owners.late(8, 1000), None);
+        owners.end(8, 1000 + KEPT);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

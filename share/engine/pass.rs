@@ -272,7 +272,7 @@ impl Work<'_> {
                 tell(id, &action, &outcome);
                 if action == Action::DeleteDocument && outcome == Outcome::Done {
                     if status.condition(LEFT_BEHIND).is_none() {
-                        self.service.owners.forget(id);
+                        self.service.owners.end(id, self.now);
                         self.notes.end(id);
                     }
                     self.tell_end(&status);

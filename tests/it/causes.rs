@@ -13,19 +13,19 @@ fn alice() -> String {
     format!("alice:{ALICE_PASSWORD}")
 }
 
-/// Makes a cluster in a cloud where something is missing; what users are told, for ten minutes the same.
+/// Makes a cluster in a cloud where something is missing; what users are told, for five minutes the same.
 fn told(life: &mut Life) -> (u32, LastError) {
     let id = life.create(&alice(), "demo", &plain_life::spec(1));
     life.until("a cause is told", 900, |life| {
         life.attribute(id, "STATUS").is_some() && life.status(id).last_error.is_some()
     });
     let first = life.status(id);
-    life.pass_time(600);
+    life.pass_time(300);
     let later = life.status(id);
     assert_eq!(later.last_error, first.last_error, "what lasts is told once");
     assert!(
         later.rev <= first.rev + 12,
-        "{} writes in ten minutes",
+        "{} writes in five minutes",
         later.rev - first.rev
     );
     (id, first.last_error.unwrap())

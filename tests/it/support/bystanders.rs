@@ -142,7 +142,8 @@ fn state(sandbox: &Sandbox, ids: &BTreeMap<&'static str, Vec<u32>>) -> Vec<Strin
     for document in sandbox.documents().iter().filter(|d| is("document", d.meta.id)) {
         lines.push(format!("document {:?} {:?}", document.meta, document.template));
     }
-    let foreign = |token: &&String| token.starts_with("oneks-");
+    // Named like a cluster, but not numbered like its credentials.
+    let foreign = |token: &&String| token.starts_with("oneks-") && token.matches('-').count() == 1;
     lines.extend(
         sandbox
             .tokens("alice")
