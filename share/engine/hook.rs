@@ -113,7 +113,7 @@ pub fn event(service: &Service, kind: Kind, input: impl io::Read, now: u64) -> a
     event_through(service, &service.gate, kind, input, now)
 }
 
-/// Like [`event`], with another gate than the service's own: one whose file operations are watched, or end.
+/// Like [`event()`], with another gate than the service's own: one whose file operations are watched, or end.
 ///
 /// # Errors
 /// The pass failed; its marks stay.
