@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Owners, the folder for profiles of administrators, and the timer. Hooks are registered by 'oneks setup'.
 if getent passwd oneadmin >/dev/null && getent group oneadmin >/dev/null && [ -d /var/lib/one ]; then
     if [ ! -d /var/lib/one/oneks/profiles ]; then

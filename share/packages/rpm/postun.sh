@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # What was made at run time. Profiles of administrators and the log stay; rpm itself keeps edited configuration.
 if [ "$1" -eq 0 ]; then
     rm -rf /run/lock/one/oneks

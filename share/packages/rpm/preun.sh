@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # The timer stops and the hooks go, so that the hook manager doesn't start what is not there any more. Clusters go on
 # living; a later installation takes them over.
 if [ "$1" -eq 0 ]; then
