@@ -154,7 +154,14 @@ impl Cluster {
     /// What is wrong with it, in one line; empty if nothing is.
     pub fn error(&self) -> String {
         let Some(status) = &self.status else {
-            return self.trouble.as_ref().map(explain).unwrap_or_default();
+            return match (&self.trouble, &self.document.lock) {
+                (Some(trouble), _) => explain(trouble),
+                // Nobody may write into it then, not even the hooks.
+                (None, Some(_)) => {
+                    "the document is locked; onedocument unlock lets the hooks work".to_owned()
+                }
+                (None, None) => String::new(),
+            };
         };
         if let Some(refused) = status.condition("Accepted").filter(|c| c.status == Truth::False) {
             return refused.message.clone();

@@ -14,7 +14,7 @@ use opennebula::error::Error;
 
 use crate::execute::Executor;
 use crate::gate::Hints;
-use crate::notes::{Look, Notes};
+use crate::notes::{LEFT, Look, Notes};
 use crate::observe::Observer;
 use crate::owners::Note;
 use crate::pass::{PassError, tell};
@@ -56,7 +56,10 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
     };
     let left = remove(service, id, &owner, now).map_err(fail)?;
     match &left {
-        Some(step) => log::info!("cluster {id}: its document is gone; {step}"),
+        Some(step) if notes.is_new(&format!("{id}-{LEFT}"), step) => {
+            log::info!("cluster {id}: its document is gone; {step}");
+        }
+        Some(_) => {}
         None => service.owners.end(id, now),
     }
     notes.watch(id, Look::Late, left.is_some(), None, now);

@@ -16,6 +16,7 @@ use crate::gate::{Gate, GateFs, Hints, Outcome, VmNote};
 use crate::layout::Layout;
 use crate::logging;
 use crate::notes::Notes;
+use crate::owners::Owners;
 use crate::pass::{Depth, pass};
 use crate::service::Service;
 use crate::sweep;
@@ -30,7 +31,14 @@ const TRY_AGAIN: u8 = 75;
 pub fn main(kind: Kind) -> ExitCode {
     match event::read(kind, io::stdin().lock()) {
         Verdict::Drop(_) => ExitCode::SUCCESS,
-        Verdict::Look { clusters, hints } => finish(serve(kind, &clusters, &hints)),
+        Verdict::Look { clusters, hints } => {
+            let owners = Owners::new(Layout::of(&Environment::process()).locks);
+            let clusters = believed(&owners, clusters, &hints);
+            if clusters.is_empty() {
+                return ExitCode::SUCCESS;
+            }
+            finish(serve(kind, &clusters, &hints))
+        }
         Verdict::LookIfKnown { cluster } => match gate().knows(cluster) {
             Ok(false) => ExitCode::SUCCESS,
             // In doubt, a look shows it.
@@ -126,9 +134,9 @@ pub fn event_through<F: GateFs>(
 ) -> anyhow::Result<()> {
     match event::read(kind, input) {
         Verdict::Drop(_) => Ok(()),
-        Verdict::Look { clusters, hints } => clusters
-            .iter()
-            .try_for_each(|id| handle(service, gate, *id, &hints, None, now)),
+        Verdict::Look { clusters, hints } => believed(&service.owners, clusters, &hints)
+            .into_iter()
+            .try_for_each(|id| handle(service, gate, id, &hints, None, now)),
         Verdict::LookIfKnown { cluster } if !gate.knows(cluster)? => Ok(()),
         Verdict::LookIfKnown { cluster } => handle(service, gate, cluster, &Hints::none(), None, now),
         Verdict::LookVm { vm } => {
@@ -136,6 +144,15 @@ pub fn event_through<F: GateFs>(
             handle_vm(service, gate, kind, note, now)
         }
     }
+}
+
+/// The clusters whose VM the event may be about: those that are noted as somebody else's drop out, without a call. State
+/// events tell the truth about a VM's owner; a note that is out of date is put right by the next look at its document.
+fn believed(owners: &Owners, mut clusters: Vec<u32>, hints: &Hints) -> Vec<u32> {
+    if let Some(uid) = hints.owner {
+        clusters.retain(|id| owners.of(*id).is_none_or(|note| note.owner.uid == uid));
+    }
+    clusters
 }
 
 /// Marks a cluster and serves its marks, unless another hook does.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `<id>.watch` | when to look at the cluster although no event came, and how long the last such pause was |
 //! | `<id>.ended` | the cluster was deleted by a pass that found nothing left of it |
+//! | `<key>.told` | what was logged of a thing that is broken, and is not logged again while it stays so |
 //! | `swept` | when to read all clusters again |
 //! | `compared` | when all virtual machines were compared last |
 //! | `last-sweep` | when the sweep ended last, for `oneks doctor`; written by [`crate::sweep::note`] |
@@ -18,6 +19,15 @@ use crate::gate::Hints;
 
 /// Shortest and longest pause between two looks at a cluster that awaits something, seconds.
 const PAUSE: (u64, u64) = (60, 240);
+
+/// Key of what was said of a document that can't be worked with.
+pub const BROKEN: &str = "document";
+
+/// Key of what was said of a pass that failed.
+pub const FAILED: &str = "pass";
+
+/// Key of what was said of things that a document without cluster left behind.
+pub const LEFT: &str = "left";
 
 /// The notes, see the [module](self).
 #[derive(Debug, Clone)]
@@ -116,6 +126,25 @@ impl Notes {
     pub fn forget(&self, id: u32) {
         self.remove(&format!("{id}.watch"));
         self.remove(&format!("{id}.ended"));
+        for what in [BROKEN, FAILED, LEFT] {
+            self.is_well(&format!("{id}-{what}"));
+        }
+    }
+
+    /// Is this something new to say of a thing? Then it is noted as said. `key` begins with the cluster's id where the
+    /// thing is a cluster's.
+    pub fn is_new(&self, key: &str, text: &str) -> bool {
+        let name = format!("{key}.told");
+        let new = self.read(&name).is_none_or(|told| told != text.trim());
+        if new {
+            self.write(&name, text);
+        }
+        new
+    }
+
+    /// Notes that a thing is well again: should it break once more, that is something new.
+    pub fn is_well(&self, key: &str) {
+        self.remove(&format!("{key}.told"));
     }
 
     /// Is it time to read all clusters?

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use oneks_core::names::Names;
+use oneks_core::names::{MAX_ID, Names};
 use oneks_core::observed::{Cloud, CloudCluster, CloudImage, CloudNetwork, Credentials, Need, Observed};
 use oneks_core::spec::Spec;
 use oneks_driver::Owner;
@@ -14,6 +14,7 @@ use opennebula::objects::{Resource, Right, User, Vm, VmState};
 
 use crate::catalog;
 use crate::convert;
+use crate::notes::Notes;
 use crate::service::Service;
 
 /// Where a pass looks.
@@ -35,7 +36,9 @@ pub struct Observer<'a> {
 impl Observer<'_> {
     /// The VMs with these ids, as far as they are there and the owner may see them.
     pub fn vms(&self, observed: &mut Observed, ids: Vec<u32>) -> Result<(), Error> {
-        let pool = self.client.vmpool_infoset(&ids, true)?;
+        // Whoever forges a STATUS may write ids that OpenNebula can't have, and would refuse to look for.
+        let possible: Vec<u32> = ids.iter().copied().filter(|id| *id <= MAX_ID).collect();
+        let pool = self.client.vmpool_infoset(&possible, true)?;
         self.tell_broken("VM", &pool.broken);
         observed.vms = pool
             .items
@@ -91,7 +94,8 @@ impl Observer<'_> {
             Need::Driver { driver, action } => {
                 let answer = self.service.drivers.ask(driver, action);
                 if let Err(error) = &answer {
-                    log::info!(
+                    // What comes of it is said in STATUS.
+                    log::debug!(
                         "cluster {}: driver {driver}, {}: {error}",
                         self.cluster,
                         action.name()
@@ -110,10 +114,12 @@ impl Observer<'_> {
     fn tell_broken(&self, what: &str, broken: &[(Option<u32>, String)]) {
         for (id, reason) in broken {
             let id = id.map_or_else(|| "of unknown id".to_owned(), |id| id.to_string());
-            log::warn!(
-                "cluster {}: {what} {id} can't be read and is passed over: {reason}",
-                self.cluster
-            );
+            if Notes::new(self.service.gate.dir()).is_new(&format!("{what}-{id}"), reason) {
+                log::warn!(
+                    "cluster {}: {what} {id} can't be read and is passed over: {reason}",
+                    self.cluster
+                );
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::execute::{Executor, failure, status_text};
 use crate::fence::{Fence, Standing};
 use crate::gate::Hints;
 use crate::gone;
-use crate::notes::{Look, Notes};
+use crate::notes::{BROKEN, Look, Notes};
 use crate::observe::Observer;
 use crate::owners::Note;
 use crate::service::Service;
@@ -95,6 +95,15 @@ pub fn pass(
         log::debug!("document {id} is of type {}, not a cluster", document.kind);
         return Ok(());
     }
+    let key = format!("{id}-{BROKEN}");
+    if document.lock.is_some_and(|lock| lock.forbids_updates()) {
+        // Nobody could know what was done.
+        if notes.is_new(&key, "locked") {
+            log::warn!("cluster {id}: its document is locked; nothing is done until it is unlocked");
+        }
+        notes.watch(id, Look::Idle, true, None, now);
+        return Ok(());
+    }
     let template = &document.template;
     // An id of old may come back with a database of old.
     if notes.has_ended(id) {
@@ -105,8 +114,8 @@ pub fn pass(
     let previous = match Status::parse(text, id) {
         Ok(status) => status,
         Err(Unusable::Schema(schema)) => {
-            notes.watch(id, Look::Idle, true, None, now);
-            return write_schema(service, &document, schema);
+            notes.watch(id, Look::Idle, false, None, now);
+            return write_schema(service, notes, &document, schema, now);
         }
         Err(Unusable::Clone { of }) => {
             log::info!("cluster {id}: a clone of {of}; what it copied of its state is dropped");
@@ -116,12 +125,12 @@ pub fn pass(
         Err(Unusable::Rebuild(reason)) => {
             let mut status = Status::new(id);
             if text.is_some() {
-                log::warn!("cluster {id}: STATUS is built anew: {reason}");
                 status.note(now, format!("STATUS was built anew: {reason}"));
             }
             status
         }
     };
+    notes.is_well(&key);
     let note = Note {
         owner: Owner {
             uid: document.uid,
@@ -340,7 +349,6 @@ impl Work<'_> {
         }
         let why = failure(&error);
         let owner = &self.document.uname;
-        log::warn!("cluster {id}: the owner {owner} may not look: {}", why.message);
         let mut next = status.clone();
         // The same trouble as before keeps its time.
         next.conditions.extend(previous.condition(OBSERVED).cloned());
@@ -349,6 +357,10 @@ impl Work<'_> {
             why.message
         );
         next.set_condition(self.now, OBSERVED, Truth::False, why.kind.reason(), message);
+        let told = |status: &Status| status.condition(OBSERVED).map(|c| c.message.clone());
+        if told(previous) != told(&next) {
+            log::warn!("cluster {id}: the owner {owner} may not look: {}", why.message);
+        }
         self.write(fence, previous, &mut next, None, false)
     }
 
@@ -390,6 +402,12 @@ impl Work<'_> {
         }
         status.rev = previous.rev.saturating_add(1);
         let text = status_text(status, kubeconfig, forget_kubeconfig);
+        match self.service.admin.document_update(id, &text, UpdateMode::Merge) {
+            // Deleted meanwhile: its event cleans up.
+            Err(e) if e.is_not_found() => return Ok(()),
+            result => result.map_err(during(format!("cluster {id}: write STATUS")))?,
+        }
+        // What could not be written happens again.
         for entry in status
             .history
             .iter()
@@ -401,11 +419,7 @@ impl Work<'_> {
         {
             log::info!("cluster {id}: {}", entry.text);
         }
-        match self.service.admin.document_update(id, &text, UpdateMode::Merge) {
-            // Deleted meanwhile: its event cleans up.
-            Err(e) if e.is_not_found() => Ok(()),
-            result => result.map_err(during(format!("cluster {id}: write STATUS"))),
-        }
+        Ok(())
     }
 
     /// With the document go its conditions; what was left behind is told here.
@@ -433,10 +447,28 @@ pub(crate) fn tell(id: u32, action: &Action, outcome: &Outcome) {
     }
 }
 
+/// Does a STATUS of a later version say already that it is one?
+pub(crate) fn says_unknown_schema(document: &Document) -> bool {
+    let status = document.template.get("STATUS").unwrap_or_default();
+    let status: serde_json::Value = serde_json::from_str(status).unwrap_or_default();
+    let conditions = status.get("conditions").and_then(serde_json::Value::as_array);
+    let ours = |c: &serde_json::Value| c.get("type").is_some_and(|t| t == "UnknownSchema");
+    conditions.is_some_and(|conditions| conditions.iter().any(ours))
+}
+
 /// A STATUS of a later version: nothing is done, and nothing is written but the condition that says so.
-fn write_schema(service: &Service, document: &Document, schema: u64) -> Result<(), PassError> {
+fn write_schema(
+    service: &Service,
+    notes: &Notes,
+    document: &Document,
+    schema: u64,
+    now: u64,
+) -> Result<(), PassError> {
     let id = document.id;
-    log::warn!("cluster {id}: STATUS has schema {schema}; a later version of this software wrote it");
+    let said = format!("STATUS has schema {schema}; a later version of this software wrote it");
+    if notes.is_new(&format!("{id}-{BROKEN}"), &said) {
+        log::warn!("cluster {id}: {said}");
+    }
     let text = document.template.get("STATUS").unwrap_or_default();
     let Ok(mut value) = serde_json::from_str::<serde_json::Value>(text) else {
         return Ok(());
@@ -447,10 +479,7 @@ fn write_schema(service: &Service, document: &Document, schema: u64) -> Result<(
     else {
         return Ok(());
     };
-    if conditions
-        .iter()
-        .any(|c| c.get("type").is_some_and(|t| t == "UnknownSchema"))
-    {
+    if says_unknown_schema(document) {
         return Ok(());
     }
     conditions.push(serde_json::json!({
@@ -458,7 +487,7 @@ fn write_schema(service: &Service, document: &Document, schema: u64) -> Result<(
         "status": "True",
         "reason": "UnknownSchema",
         "message": format!("STATUS has schema {schema}, which this version does not know; upgrade it on this front-end"),
-        "since": 0,
+        "since": now,
     }));
     let mut template = opennebula::template::Template::new();
     template.set("STATUS", opennebula::template::json_for_cdata(&value));

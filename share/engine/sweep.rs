@@ -22,7 +22,7 @@ use opennebula::objects::Document;
 
 use crate::convert;
 use crate::gate::{Forgotten, Gate, GateFs, Hints};
-use crate::notes::Notes;
+use crate::notes::{BROKEN, FAILED, Notes};
 use crate::pass::{Depth, PassError, pass};
 use crate::service::Service;
 
@@ -144,8 +144,10 @@ fn read<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Found,
         .admin
         .documentpool_info(PoolFilter::All, PoolRange::default(), kind)?;
     for (id, reason) in &pool.broken {
-        let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-        log::warn!("document {id} can't be read and is passed over: {reason}");
+        let id = id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+        if notes.is_new(&format!("{id}-{BROKEN}"), reason) {
+            log::warn!("document {id} can't be read and is passed over: {reason}");
+        }
     }
     let due: BTreeSet<u32> = pool
         .items
@@ -223,11 +225,18 @@ fn look<F: GateFs>(
     let result = gate.run(id, MAX_PASSES, |hints| {
         pass(service, &notes, id, hints, Depth::All, None, now)
     });
+    let key = format!("{id}-{FAILED}");
     match result {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            notes.is_well(&key);
+            Ok(())
+        }
         Err(PassError::Gate(e)) => Err(PassError::Gate(e)),
         Err(e) => {
-            log::error!("{}", crate::hook::chain(&e));
+            let text = crate::hook::chain(&e);
+            if notes.is_new(&key, &text) {
+                log::error!("{text}");
+            }
             report.failed.push(e.to_string());
             Ok(())
         }
@@ -236,10 +245,13 @@ fn look<F: GateFs>(
 
 /// Does the document itself show that a look is due? What was looked at before `may_wait` for its time.
 fn is_due(document: &Document, may_wait: bool, probe_every: u64, now: u64) -> bool {
+    if document.lock.is_some_and(|lock| lock.forbids_updates()) {
+        return !may_wait;
+    }
     let template = &document.template;
     let status = match Status::parse(template.get("STATUS"), document.id) {
         Ok(status) => status,
-        Err(Unusable::Schema(_)) => return !may_wait,
+        Err(Unusable::Schema(_)) => return !may_wait && !crate::pass::says_unknown_schema(document),
         Err(_) => return true,
     };
     let spec_known = match template.get("SPEC").map(oneks_core::Spec::parse) {
@@ -257,7 +269,9 @@ fn is_due(document: &Document, may_wait: bool, probe_every: u64, now: u64) -> bo
     let delete = template
         .get("DELETE")
         .is_some_and(|d| matches!(d.trim().to_ascii_uppercase().as_str(), "YES" | "FORCE"));
-    let protected = status.condition("DeletionProtected").is_some();
+    let protected = status
+        .condition("DeletionProtected")
+        .is_some_and(|c| c.reason == "DeletionProtected");
     let retry = status.retry.as_ref().is_some_and(|r| r.not_before <= now);
     let resting = oneks_core::plan::probe_is_due(&status, probe_every, now);
     let ordered = !(spec_known || waits) || recover || rotate || delete && !protected;
@@ -270,7 +284,6 @@ pub(crate) fn is_restless(status: &Status) -> bool {
         .groups()
         .any(|g| g.state.is_working() || g.state == oneks_core::state::GroupState::Warning)
         || status.guest_exec.is_some()
-        || status.refused.is_some()
         || rotation_waits(status)
         || !matches!(status.state, ClusterState::Running | ClusterState::Pending) && !is_failure(status.state)
 }
@@ -301,13 +314,15 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
         service
             .admin
             .vmpool_infoextended(PoolFilter::All, PoolRange::default(), VmStateFilter::NotDone)?;
-    let mut there: BTreeMap<u32, BTreeMap<u32, VmCondition>> = BTreeMap::new();
+    // By cluster and owner: a VM of somebody else says nothing, whatever it is called.
+    let mut there: BTreeMap<(u32, u32), BTreeMap<u32, VmCondition>> = BTreeMap::new();
     for vm in &pool.items {
         if let Some(tag) = vm.oneks_tag()
             && names::Names::new(tag.cluster_id).owns(&vm.name)
         {
             let condition = convert::condition(vm.state, vm.lcm_state);
-            there.entry(tag.cluster_id).or_default().insert(vm.id, condition);
+            let vms = there.entry((tag.cluster_id, vm.uid)).or_default();
+            vms.insert(vm.id, condition);
         }
     }
     let mut changed = BTreeSet::new();
@@ -325,7 +340,7 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
             .chain(router)
             .map(|vm| (vm.id, vm.condition))
             .collect();
-        if there.remove(&document.id).unwrap_or_default() != noted {
+        if there.remove(&(document.id, document.uid)).unwrap_or_default() != noted {
             changed.insert(document.id);
         }
     }

@@ -23,10 +23,28 @@ fn recorded() -> BTreeMap<u32, (String, Vec<u8>)> {
         .map(|file| {
             let name = file.file_name().into_string().unwrap();
             let (number, event) = name.strip_suffix(".stdin").unwrap().split_once('-').unwrap();
-            let payload = fs::read(file.path()).unwrap();
+            let mut payload = fs::read(file.path()).unwrap();
+            if event.starts_with("vm-") {
+                payload = of_cluster(&payload);
+            }
             (number.parse().unwrap(), (event.to_owned(), payload))
         })
         .collect()
+}
+
+/// The same event with the name that such a VM of ours would have. The recorded ones had the tag and other names.
+fn of_cluster(payload: &[u8]) -> Vec<u8> {
+    let xml = String::from_utf8(STANDARD.decode(payload).unwrap()).unwrap();
+    let tag = xml.split_once("<ONEKS>").map_or("", |(_, tag)| tag);
+    let id = tag.split_once("<CLUSTER_ID><![CDATA[");
+    let Some((cluster, _)) = id.and_then(|(_, rest)| rest.split_once("]]>")) else {
+        return payload.to_vec();
+    };
+    let (before, rest) = xml.split_once("<NAME>").unwrap();
+    let (_, after) = rest.split_once('<').unwrap();
+    STANDARD
+        .encode(format!("{before}<NAME>oneks-{cluster}-x<{after}"))
+        .into_bytes()
 }
 
 fn kind_of(event: &str) -> Option<Kind> {

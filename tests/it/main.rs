@@ -21,6 +21,7 @@ mod lost_events;
 mod matrix;
 mod packages;
 mod plain_life;
+mod poison;
 mod profile;
 mod programs;
 mod rotate;

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+/// Greatest id of an object in OpenNebula.
+pub const MAX_ID: u32 = i32::MAX.unsigned_abs();
+
 /// Document type of a cluster.
 pub const DOCUMENT_TYPE: u32 = 120;
 

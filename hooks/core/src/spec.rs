@@ -6,7 +6,7 @@ use oneks_driver::{Invalid, Role, Taint};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::names::{RESERVED_KEYS, is_dns_label};
+use crate::names::{MAX_ID, RESERVED_KEYS, is_dns_label};
 use crate::text;
 use crate::version::Version;
 
@@ -200,6 +200,24 @@ impl Spec {
                 "deployment.networks.private.id",
                 "the private network must be another than the public one".to_owned(),
             ));
+        }
+        let Deployment {
+            cluster,
+            networks,
+            datastores,
+        } = &self.deployment;
+        for (path, reference) in [
+            ("deployment.cluster.id", Some(cluster)),
+            ("deployment.networks.public.id", Some(&networks.public)),
+            ("deployment.networks.private.id", Some(&networks.private)),
+            ("deployment.datastores.image.id", datastores.image.as_ref()),
+        ] {
+            if let Some(id) = reference.map(|r| r.id).filter(|id| *id > MAX_ID) {
+                errors.push(invalid(
+                    path,
+                    format!("{id} is no id of OpenNebula; the greatest is {MAX_ID}"),
+                ));
+            }
         }
         if self.node_groups.len() > MAX_NODE_GROUPS {
             errors.push(invalid(
@@ -480,6 +498,11 @@ mod tests {
                 "-1",
             ),
             (
+                replace("\"cluster\":{\"id\":0}", "\"cluster\":{\"id\":2147483648}"),
+                "deployment.cluster.id",
+                "no id of OpenNebula",
+            ),
+            (
                 replace("\"tier\":\"web\"", "\"a b\":\"web\""),
                 "node_groups[0].labels",
                 "label key",
@@ -494,6 +517,21 @@ mod tests {
             let errors = Spec::parse(&text).unwrap_err();
             let found = errors.iter().any(|e| e.path == path && e.message.contains(what));
             assert!(found, "{path} {what}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_were_written() {
+        for number in [
+            "0.30000000000000004",
+            "1.1844674407370957e20",
+            "118446744073709551615",
+            "5e-324",
+        ] {
+            let text = GOOD.replace("\"count\":3", &format!("\"count\":{number}"));
+            let spec = Spec::parse(&text).unwrap();
+            let again = Spec::parse(&serde_json::to_string(&spec).unwrap());
+            assert_eq!(again, Ok(spec), "{number}");
         }
     }
 

@@ -409,18 +409,19 @@ impl Status {
         if text.trim().is_empty() {
             return Err(Unusable::Rebuild("there was none".to_owned()));
         }
-        if text.len() > MAX_STATUS {
-            let size = text.len();
-            return Err(Unusable::Rebuild(format!(
-                "{size} bytes are too many; the limit is {MAX_STATUS}"
-            )));
-        }
         let value: Value =
             serde_json::from_str(text).map_err(|e| Unusable::Rebuild(format!("not JSON: {e}")))?;
         match value.get("schema").and_then(Value::as_u64) {
             Some(s) if s == u64::from(SCHEMA) => {}
             Some(s) => return Err(Unusable::Schema(s)),
             None => return Err(Unusable::Rebuild("it has no schema".to_owned())),
+        }
+        // Not before the schema: what a later version wrote stays, however long it is.
+        if text.len() > MAX_STATUS {
+            let size = text.len();
+            return Err(Unusable::Rebuild(format!(
+                "{size} bytes are too many; the limit is {MAX_STATUS}"
+            )));
         }
         let mut status =
             Self::deserialize(&value).map_err(|e| Unusable::Rebuild(shorten(e.to_string(), 200)))?;

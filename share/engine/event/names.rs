@@ -97,6 +97,8 @@ enum State {
     /// After a backslash in a quoted value.
     Escape,
     Vector,
+    /// After `=` in a vector.
+    VectorValue,
     VectorQuoted,
     VectorEscape,
     Found,
@@ -188,8 +190,17 @@ impl Scanner {
                 _ => State::Quoted,
             },
             State::Vector => match b {
-                b'"' => State::VectorQuoted,
+                b'=' => State::VectorValue,
                 b']' => State::Between,
+                // A quote that begins no value is passed over or is a part of it, and a comment may hide what ends the
+                // vector.
+                b'"' | b'[' | b'#' => State::Doubt,
+                _ => State::Vector,
+            },
+            State::VectorValue => match b {
+                b' ' | b'\t' => State::VectorValue,
+                b'"' => State::VectorQuoted,
+                b'=' | b'[' | b']' | b',' | b'#' | b'\n' => State::Doubt,
                 _ => State::Vector,
             },
             State::VectorQuoted | State::VectorEscape => match b {
@@ -206,11 +217,12 @@ impl Scanner {
         match self.state {
             State::Found => Named::Wanted,
             State::Name if (self.wanted)(&self.name) => Named::Wanted,
-            State::Between | State::Comment | State::Value | State::Bare => Named::Others,
+            State::Between | State::Value | State::Bare => Named::Others,
             State::Quoted => self
                 .unpaired
                 .as_ref()
                 .map_or(Named::Doubt, |unpaired| unpaired.end()),
+            // A comment without the end of its line is none to oned: it passes over the sign and reads what follows.
             _ => Named::Doubt,
         }
     }
@@ -250,6 +262,11 @@ mod tests {
             ("SPECS=\"1\"\nMY_SPEC=1", Named::Others),
             ("A=\"a &#xE9; b\"", Named::Others),
             ("A=\nSPEC=1", Named::Wanted),
+            ("A=1\n# SPEC=1", Named::Doubt),
+            ("A=1 # SPEC=1", Named::Doubt),
+            ("A=[\"]\nSPEC=[\"]", Named::Doubt),
+            ("A=[B=1, # ]\n C=\"x\"]", Named::Doubt),
+            ("A=[B=1, C = \"x\" ,\n D=\"y ] # \\\"\"]\nE=1", Named::Others),
             ("A=\"ends in a backslash\\\"\nSPEC=\"1\"", Named::Doubt),
             ("]&gt; inside\"", Named::Doubt),
             ("\"\nSPEC=1", Named::Doubt),

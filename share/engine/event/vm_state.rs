@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use oneks_core::names::Names;
 use oneks_core::observed::Kind;
 use oneks_core::plan::Told;
 use oneks_driver::VmCondition;
@@ -15,6 +16,9 @@ use super::{Reason, Verdict, id};
 
 /// Most tags of one VM that are looked at.
 const TAGS: usize = 4;
+
+/// Longest name that is read. OpenNebula's longest has 128 bytes.
+const NAME: usize = 256;
 
 /// Longest value that is read: an id, or one word.
 const WORD: usize = 64;
@@ -30,6 +34,8 @@ pub(super) fn look<R: Read>(mut xml: Xml<R>) -> Verdict {
 #[derive(Debug, Default)]
 struct Vm {
     id: Option<u32>,
+    uid: Option<u32>,
+    name: Option<String>,
     state: Option<u32>,
     lcm_state: Option<u32>,
     previous_state: Option<u32>,
@@ -58,6 +64,8 @@ fn read<R: Read>(xml: &mut Xml<R>) -> Result<Vm, Damaged> {
             (1, Field::Vm) => {}
             (1, _) if vm.id.is_none() => return Err(Damaged),
             (2, Field::Id) => vm.id = id(&xml.text(WORD)?.ok_or(Damaged)?),
+            (2, Field::Uid) => vm.uid = number(xml)?,
+            (2, Field::Name) => vm.name = xml.text(NAME)?,
             (2, Field::State) => vm.state = number(xml)?,
             (2, Field::LcmState) => vm.lcm_state = number(xml)?,
             (2, Field::PreviousState) => vm.previous_state = number(xml)?,
@@ -93,18 +101,22 @@ fn number<R: Read>(xml: &mut Xml<R>) -> Result<Option<u32>, Damaged> {
 }
 
 impl Vm {
-    fn verdict(self) -> Verdict {
+    fn verdict(mut self) -> Verdict {
+        // Whoever owns a VM writes its tag. Those that are made for a cluster bear its name too.
+        let name = self.name.take().unwrap_or_default();
+        self.clusters.retain(|cluster| Names::new(*cluster).owns(&name));
         if self.clusters.is_empty() {
             return Verdict::Drop(Reason::NotOurs);
         }
         if let Some(reason) = self.no_news() {
             return Verdict::Drop(reason);
         }
-        let hints = match (self.id, self.told()) {
+        let mut hints = match (self.id, self.told()) {
             (Some(id), Some(told)) => Hints::told(id, told),
             (Some(id), None) => Hints::vm(id),
             (None, _) => Hints::none(),
         };
+        hints.owner = self.uid;
         Verdict::Look {
             clusters: self.clusters,
             hints,
@@ -151,6 +163,8 @@ impl Vm {
 enum Field {
     Vm,
     Id,
+    Uid,
+    Name,
     State,
     LcmState,
     PreviousState,
@@ -172,6 +186,8 @@ impl Field {
         match name {
             "VM" => Self::Vm,
             "ID" => Self::Id,
+            "UID" => Self::Uid,
+            "NAME" => Self::Name,
             "STATE" => Self::State,
             "LCM_STATE" => Self::LcmState,
             "PREV_STATE" => Self::PreviousState,

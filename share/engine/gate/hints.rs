@@ -15,6 +15,8 @@ pub struct Hints {
     pub vms: BTreeSet<u32>,
     /// What was said of them and of virtual routers. Nothing of a VM of which different things were said.
     pub tidings: Tidings,
+    /// Who owns the VM that a state event is about. Not kept in a mark: it only says whether to make one.
+    pub owner: Option<u32>,
     /// The cluster's document as it was when somebody deleted it: the last such event.
     pub deleted: Option<Box<Deleted>>,
 }

@@ -13,4 +13,5 @@ mod refusals;
 mod setup;
 mod strays;
 
-use cloud::{Cloud, spec};
+pub use cloud::Cloud;
+use cloud::spec;

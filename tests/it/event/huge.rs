@@ -81,7 +81,7 @@ fn a_huge_event_needs_little_memory() {
     let update = "<CALL_INFO><RESULT>1</RESULT><PARAMETERS><PARAMETER><POSITION>2</POSITION><TYPE>IN</TYPE>\
                   <VALUE>10</VALUE></PARAMETER><PARAMETER><POSITION>3</POSITION><TYPE>IN</TYPE><VALUE>";
     let end = "</VALUE></PARAMETER></PARAMETERS><EXTRA/></CALL_INFO>";
-    let vm = "<VM><ID>17</ID><TEMPLATE><CONTEXT><X><![CDATA[";
+    let vm = "<VM><ID>17</ID><NAME>oneks-7-x</NAME><TEMPLATE><CONTEXT><X><![CDATA[";
     let vm_end = "]]></X></CONTEXT></TEMPLATE><USER_TEMPLATE><ONEKS><CLUSTER_ID>7</CLUSTER_ID></ONEKS></USER_TEMPLATE>";
     let cdata = format!("{update}<TEMPLATE><BODY><![CDATA[");
     let cdata_end = format!("]]></BODY></TEMPLATE>{end}");

@@ -296,14 +296,16 @@ fn a_state_is_dropped_only_if_it_tells_nothing() {
 }
 
 #[test]
-fn a_vm_is_ours_by_its_tag_alone() {
-    let vm = |template: &str, user_template: &str| {
+fn a_vm_is_ours_if_its_tag_and_its_name_agree() {
+    let named = |name: &str, template: &str, user_template: &str| {
         format!(
-            "<VM><ID>17</ID><UID>2</UID><NAME>oneks-7-abcde</NAME><STATE>3</STATE><TEMPLATE>{template}</TEMPLATE>\
+            "<VM><ID>17</ID><UID>2</UID><NAME>{name}</NAME><STATE>3</STATE><TEMPLATE>{template}</TEMPLATE>\
              <USER_TEMPLATE>{user_template}</USER_TEMPLATE><HISTORY_RECORDS><HISTORY><VM><ID>5</ID></VM></HISTORY>\
              </HISTORY_RECORDS></VM>"
         )
     };
+    let vm =
+        |template: &str, user_template: &str| named("<![CDATA[oneks-7-abcde]]>", template, user_template);
     let tag = |id: &str| format!("<ONEKS><TYPE>NODE</TYPE><CLUSTER_ID><![CDATA[{id}]]></CLUSTER_ID></ONEKS>");
     for (template, user_template, expected) in [
         (String::new(), tag("7"), "look at [7], VM 17"),
@@ -311,7 +313,7 @@ fn a_vm_is_ours_by_its_tag_alone() {
         (
             String::new(),
             format!("{}{}{}", tag("7"), tag("8"), tag("7")),
-            "look at [7, 8], VM 17",
+            "look at [7], VM 17",
         ),
         (tag("8"), String::new(), "drop: not ours"),
         (String::new(), tag("-1"), "drop: not ours"),
@@ -332,6 +334,18 @@ fn a_vm_is_ours_by_its_tag_alone() {
         let xml = vm(&template, &user_template);
         assert_eq!(verdict("vm-ACTIVE-RUNNING", &xml), expected, "{xml}");
     }
+    for (name, expected) in [
+        ("oneks-7", "look at [7], VM 17"),
+        ("vr-oneks-7-cp-0", "look at [7], VM 17"),
+        ("oneks-70-x", "drop: not ours"),
+        ("xoneks-7-x", "drop: not ours"),
+        ("", "drop: not ours"),
+    ] {
+        let xml = named(name, "", &tag("7"));
+        assert_eq!(verdict("vm-ACTIVE-RUNNING", &xml), expected, "{xml}");
+    }
+    let nameless = vm("", &tag("7")).replace("NAME", "NOME");
+    assert_eq!(verdict("vm-DONE", &nameless), "drop: not ours");
     assert_eq!(verdict("vm-DONE", "<VM><ID>17</ID></VM>"), "drop: not ours");
     assert_eq!(verdict("vm-DONE", "<HOST><ID>17</ID></HOST>"), "drop: unreadable");
 }

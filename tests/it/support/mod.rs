@@ -4,6 +4,7 @@ pub mod answers;
 pub mod bystanders;
 pub mod counter;
 pub mod life;
+pub mod log;
 pub mod prefix;
 pub mod rights;
 pub mod scene;

@@ -24,6 +24,10 @@ use crate::version::{Version, may_upgrade};
 /// image came, a right was granted.
 const AGAIN: (u64, u64) = (30, 600);
 
+/// The time between two looks at a SPEC that can't become good by itself, seconds. A later version of this software may
+/// see it otherwise.
+const IN_VAIN: u64 = 86_400;
+
 /// Greatest document id whose groups have ids of their own.
 const MAX_DOCUMENT: u32 = u32::MAX / GROUPS_PER_CLUSTER - 1;
 
@@ -127,9 +131,12 @@ fn refuse(
     let known = status
         .refused
         .as_ref()
-        .is_some_and(|r| r.fingerprint == print && (look == Look::Never || r.again > context.now));
+        .is_some_and(|r| r.fingerprint == print && r.again > context.now);
     if !known {
-        let pause = AGAIN.0.saturating_mul(1 << count.min(10)).min(AGAIN.1);
+        let pause = match look {
+            Look::Again => AGAIN.0.saturating_mul(1 << count.min(10)).min(AGAIN.1),
+            Look::Never => IN_VAIN,
+        };
         status.refused = Some(Refused {
             fingerprint: print,
             again: context.now.saturating_add(pause),

@@ -36,6 +36,13 @@ pub struct Lock {
     pub time: u64,
 }
 
+impl Lock {
+    /// Does it forbid updates, to everybody?
+    pub fn forbids_updates(&self) -> bool {
+        matches!(self.level, 1 | 2)
+    }
+}
+
 impl Permissions {
     pub(super) fn read(parser: &mut Parser<'_>) -> Result<Self, ObjectError> {
         let mut permissions = Self::default();
