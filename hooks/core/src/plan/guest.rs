@@ -51,7 +51,9 @@ fn strays(context: &mut Context<'_>, status: &mut Status) {
             .guest_exec
             .as_ref()
             .is_some_and(|e| e.token == text && e.vm == vm.id);
-        if token.cluster != context.desired.document || recorded {
+        // No command of ours comes so far, and none could come after it: it would be taken up again for ever.
+        let last = token.serial == u64::MAX;
+        if token.cluster != context.desired.document || recorded || last {
             continue;
         }
         let executing = progress == CommandProgress::Executing;
