@@ -122,6 +122,17 @@ impl Cluster {
         }
     }
 
+    /// The version that SPEC wants, where that is another than the one that some group runs.
+    pub fn wanted_version(&self) -> Option<&str> {
+        let wanted = self.spec["kubernetes_version"].as_str()?;
+        let mut running = self
+            .status
+            .iter()
+            .flat_map(Status::groups)
+            .filter_map(|g| g.version.as_deref());
+        running.any(|version| version != wanted).then_some(wanted)
+    }
+
     /// The version that it runs, or that it is to run while nobody knows.
     pub fn version(&self) -> String {
         let running = self.status.as_ref().and_then(|s| s.control_plane.version.clone());
@@ -283,6 +294,12 @@ impl NodeGroup<'_> {
     /// The version that its nodes run.
     pub fn version(&self) -> &str {
         self.status.and_then(|s| s.version.as_deref()).unwrap_or_default()
+    }
+
+    /// The version that it is to run, where that is another.
+    pub fn wanted_version(&self) -> Option<&str> {
+        let wanted = self.status?.target.as_ref()?.version.as_str();
+        Some(wanted).filter(|wanted| *wanted != self.version())
     }
 
     /// Nodes that are ready, and that are wanted.

@@ -111,6 +111,7 @@ fn show_cluster(out: &mut Out, cluster: &Cluster) -> Result<(), Failure> {
     let state = cluster.state();
     styled_field(out, "STATE", &state, state_style(&state))?;
     field(out, "VERSION", &cluster.version())?;
+    optional(out, "WANTED VERSION", cluster.wanted_version())?;
     field(out, "NODES", &nodes(cluster.nodes()))?;
     field(out, "ENDPOINT", cluster.endpoint())?;
     optional(out, "DESCRIPTION", cluster.spec["description"].as_str())?;
@@ -204,6 +205,7 @@ fn show_group(out: &mut Out, cluster: &Cluster, group: &NodeGroup<'_>) -> Result
     field(out, "ROLE", format::role(group))?;
     styled_field(out, "STATE", group.state(), state_style(group.state()))?;
     field(out, "VERSION", group.version())?;
+    optional(out, "WANTED VERSION", group.wanted_version())?;
     field(out, "NODES", &nodes(group.nodes()))?;
     optional(out, "DESCRIPTION", group.text("description"))?;
     optional(out, "LAST ERROR", Some(group.error()))?;

@@ -37,7 +37,17 @@ fn a_cluster_is_created_scaled_upgraded_and_deleted() {
         .good();
     assert_eq!(groups, "control-plane,1/1\nworkers,3/3\n");
 
+    cloud.alice("upgrade cluster web -k 1.34.2").good();
+    let shown = cloud.alice("show cluster web").good();
+    let line = |name: &str| shown.lines().find(|l| l.starts_with(name)).map(str::to_owned);
+    let ends = |name: &str, version: &str| line(name).is_some_and(|l| l.ends_with(version));
+    assert!(
+        ends("VERSION", "v1.33.7") && ends("WANTED VERSION", "v1.34.2"),
+        "{shown}"
+    );
     cloud.watch("upgrade cluster web -k 1.34.2 --wait").good();
+    let shown = cloud.alice("show cluster web").good();
+    assert!(!shown.contains("WANTED VERSION"), "{shown}");
     let version = cloud.alice("list -l VERSION,STATE --csv --no-header").good();
     assert_eq!(version, "v1.34.2,RUNNING\n");
 

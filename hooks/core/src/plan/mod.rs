@@ -52,6 +52,7 @@ pub use news::{Tidings, Told, is_news};
 pub use outcome::{Outcome, absorb};
 pub use rest::{next_probe, probe_is_due};
 pub use rotate::{credential_look, rotation_waits};
+pub use summary::{CLUSTER_RULES, Rule};
 
 /// What the document says.
 #[derive(Debug, Clone, PartialEq, Eq)]

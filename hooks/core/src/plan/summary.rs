@@ -29,61 +29,114 @@ pub(super) fn write(context: &Context<'_>, previous: &Status, status: &mut Statu
     }
 }
 
-/// The cluster's state, computed.
-pub(super) fn cluster_state(status: &Status) -> ClusterState {
+/// A rule for the state of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The state.
+    pub state: ClusterState,
+    /// When it is that, in words.
+    pub when: &'static str,
+    holds: fn(&Status) -> bool,
+}
+
+impl Rule {
+    /// Does it hold of a status?
+    pub fn holds(&self, status: &Status) -> bool {
+        (self.holds)(status)
+    }
+}
+
+const fn rule(state: ClusterState, when: &'static str, holds: fn(&Status) -> bool) -> Rule {
+    Rule { state, when, holds }
+}
+
+/// The state of a cluster whose document is there: that of the first rule that holds. The last one always does.
+pub const CLUSTER_RULES: &[Rule] = {
+    use ClusterState as S;
     use GroupState as G;
-    if let Some(deletion) = &status.deletion {
-        return if deletion.failed {
-            ClusterState::DeprovisioningFailure
-        } else {
-            ClusterState::Deprovisioning
-        };
-    }
-    if status.accepted.is_none() {
-        return ClusterState::Pending;
-    }
-    let any = |states: &[GroupState]| status.groups().any(|g| states.contains(&g.state));
-    if any(&[G::BootstrappingFailure]) {
-        return ClusterState::ProvisioningFailure;
-    }
-    if any(&[G::UpgradingFailure]) {
-        return ClusterState::UpgradingFailure;
-    }
-    if any(&[G::ProvisioningFailure]) {
-        return if status.provisioned {
-            ClusterState::ScalingFailure
-        } else {
-            ClusterState::ProvisioningFailure
-        };
-    }
-    if any(&[G::ScalingFailure, G::DeprovisioningFailure]) {
-        return ClusterState::ScalingFailure;
-    }
-    if !status.provisioned {
-        return ClusterState::Provisioning;
-    }
-    let behind = |g: &Group| match (&g.target, &g.goal) {
+    &[
+        rule(S::DeprovisioningFailure, "its deletion has failed", |s| {
+            s.deletion.as_ref().is_some_and(|d| d.failed)
+        }),
+        rule(S::Deprovisioning, "it is being deleted", |s| s.deletion.is_some()),
+        rule(S::Pending, "no SPEC was ever accepted", |s| s.accepted.is_none()),
+        rule(
+            S::ProvisioningFailure,
+            "the control plane is in BOOTSTRAPPING_FAILURE",
+            |s| any(s, &[G::BootstrappingFailure]),
+        ),
+        rule(S::UpgradingFailure, "a group is in UPGRADING_FAILURE", |s| {
+            any(s, &[G::UpgradingFailure])
+        }),
+        rule(
+            S::ProvisioningFailure,
+            "a group is in PROVISIONING_FAILURE, and the cluster was never complete",
+            |s| any(s, &[G::ProvisioningFailure]) && !s.provisioned,
+        ),
+        rule(
+            S::ScalingFailure,
+            "a group is in PROVISIONING_FAILURE, SCALING_FAILURE or DEPROVISIONING_FAILURE",
+            |s| {
+                any(
+                    s,
+                    &[
+                        G::ProvisioningFailure,
+                        G::ScalingFailure,
+                        G::DeprovisioningFailure,
+                    ],
+                )
+            },
+        ),
+        rule(S::Provisioning, "the cluster was never complete", |s| {
+            !s.provisioned
+        }),
+        rule(S::Upgrading, "a group is in UPGRADING", |s| {
+            any(s, &[G::Upgrading])
+        }),
+        rule(
+            S::Upgrading,
+            "a group waits for its turn to be upgraded, and SPEC does not say paused",
+            |s| s.groups().any(is_behind) && !s.accepted.as_ref().is_some_and(|a| a.paused),
+        ),
+        rule(
+            S::Scaling,
+            "a group is in PENDING, BOOTSTRAPPING, PROVISIONING, SCALING or DEPROVISIONING",
+            |s| {
+                let states = [
+                    G::Pending,
+                    G::Bootstrapping,
+                    G::Provisioning,
+                    G::Scaling,
+                    G::Deprovisioning,
+                ];
+                any(s, &states)
+            },
+        ),
+        rule(S::Warning, "a group is in WARNING", |s| any(s, &[G::Warning])),
+        rule(
+            S::Warning,
+            "its credential ends soon and has no successor yet",
+            |s| s.condition(rotate::EXPIRING).is_some(),
+        ),
+        rule(S::Running, "in all other cases", |_| true),
+    ]
+};
+
+fn any(status: &Status, of: &[GroupState]) -> bool {
+    status.groups().any(|g| of.contains(&g.state))
+}
+
+fn is_behind(group: &Group) -> bool {
+    match (&group.target, &group.goal) {
         (Some(target), Some(goal)) => target.version != goal.version,
         _ => false,
-    };
-    let paused = status.accepted.as_ref().is_some_and(|a| a.paused);
-    if any(&[G::Upgrading]) || !paused && status.groups().any(behind) {
-        return ClusterState::Upgrading;
     }
-    if any(&[
-        G::Pending,
-        G::Bootstrapping,
-        G::Provisioning,
-        G::Scaling,
-        G::Deprovisioning,
-    ]) {
-        return ClusterState::Scaling;
-    }
-    if any(&[G::Warning]) || status.condition(rotate::EXPIRING).is_some() {
-        ClusterState::Warning
-    } else {
-        ClusterState::Running
-    }
+}
+
+/// The cluster's state, computed.
+pub(super) fn cluster_state(status: &Status) -> ClusterState {
+    let rule = CLUSTER_RULES.iter().find(|r| r.holds(status));
+    rule.map_or(ClusterState::Running, |r| r.state)
 }
 
 fn operation(context: &Context<'_>, status: &mut Status) {

@@ -83,11 +83,37 @@ fn groups_grow_shrink_and_go_to_zero() {
     }
 }
 
+/// A new size while one is under way takes its place: there is no queue, and nothing fails.
+#[test]
+fn a_new_size_replaces_the_one_that_is_under_way() {
+    for kind in KINDS {
+        for (first, second) in [(5, 3), (5, 1), (5, 8), (0, 4), (1, 0)] {
+            for after in [0, 20, 50, 90] {
+                let mut world = running(kind, 1, &[("a", 2)]);
+                edit(&mut world, V33, 1, &[("a", first)]);
+                world.run_for(after);
+                edit(&mut world, V33, 1, &[("a", second)]);
+                world.pass(None);
+                let goal = world.status().node_groups[0].goal.clone().unwrap();
+                assert_eq!(goal.replicas, second);
+                world.until(S::Running);
+                assert_eq!(
+                    world.nodes(24001).len(),
+                    second as usize,
+                    "{kind:?} {first} {second} {after}"
+                );
+                let failed = |e: &oneks_core::status::Entry| e.text.contains("FAILURE");
+                assert!(!world.status().history.iter().any(failed));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_control_plane_is_resized() {
     for kind in KINDS {
         let mut world = running(kind, 1, &[]);
-        for count in [3, 5, 1] {
+        for count in [3, 5, 3, 1] {
             edit(&mut world, V33, count, &[]);
             world.pass(None);
             world.until(S::Running);
@@ -403,6 +429,13 @@ fn a_refused_spec_leaves_the_cluster_as_it_is() {
             let accepted = world.status().condition("Accepted").cloned().unwrap();
             assert_eq!(accepted.status, oneks_core::status::Truth::False);
             assert!(accepted.message.contains("the cluster stays as it is"));
+            let status = world.status();
+            let kept = status
+                .accepted
+                .as_ref()
+                .map(|a| &a.node_groups[0].user_inputs_values);
+            assert_eq!(kept.unwrap()["count"], 1, "nothing of it is stored as accepted");
+            assert!(status.groups().all(|g| g.target == g.goal), "{bad}");
         }
         assert_eq!((world.log.len(), world.nodes(24001)), (log, nodes));
         world.doc().spec = good;

@@ -221,6 +221,11 @@ impl World {
         self.set(id, VmCondition::Down, "POWEROFF");
     }
 
+    /// Lets a VM fail as it does when its host has no room for it.
+    pub fn fail(&mut self, id: u32) {
+        self.set(id, VmCondition::Failed, "ACTIVE/BOOT_FAILURE");
+    }
+
     pub fn resume(&mut self, id: u32) {
         self.set(id, VmCondition::Running, "ACTIVE/RUNNING");
     }
