@@ -1,6 +1,6 @@
 //! Objects that carry the mark or the name of a cluster that there is not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oneks_core::names::{DOCUMENT_TYPE, Names};
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
@@ -53,6 +53,10 @@ pub enum Why {
     ClusterGone,
     /// The cluster is somebody else's.
     OtherOwner,
+    /// There is such a cluster, but who asks can't read it: it may be theirs, or somebody else's.
+    Hidden,
+    /// There is no such cluster, and nothing but the name says that there was: it may be anybody's.
+    NameAlone,
     /// Its name says another cluster than its mark.
     NameDiffers,
 }
@@ -75,6 +79,8 @@ impl Why {
         match self {
             Self::ClusterGone => "there is no such cluster",
             Self::OtherOwner => "the cluster belongs to somebody else",
+            Self::Hidden => "there is such a cluster, but you may not see it",
+            Self::NameAlone => "there is no such cluster, but it has no mark either",
             Self::NameDiffers => "its name does not fit its mark",
         }
     }
@@ -170,13 +176,44 @@ pub fn find(client: &Client) -> Result<Vec<Stray>, Failure> {
             );
         }
     }
+    confirm(client, &mut strays)?;
     strays.sort_by_key(|s| (s.cluster, s.kind, s.id));
     Ok(strays)
 }
 
-/// Is an object with a mark a stray?
+/// Asks for each cluster that is not in the list whether there is none: a list has only what the caller may see, and not
+/// what can't be read.
+fn confirm(client: &Client, strays: &mut [Stray]) -> Result<(), Failure> {
+    let missing = |why| matches!(why, Why::ClusterGone | Why::NameAlone);
+    let clusters: BTreeSet<u32> = strays
+        .iter()
+        .filter(|s| missing(s.why))
+        .map(|s| s.cluster)
+        .collect();
+    for cluster in clusters {
+        let there = match client.document_info(cluster, false) {
+            Ok(document) => document.kind == DOCUMENT_TYPE,
+            Err(e) if e.is_not_found() => false,
+            Err(e) if e.is_transient() || e.is_authentication() => return Err(e.into()),
+            Err(_) => true,
+        };
+        for stray in strays.iter_mut().filter(|s| there && s.cluster == cluster) {
+            stray.why = Why::Hidden;
+        }
+    }
+    Ok(())
+}
+
+/// Is an object with a mark, or with such a name, a stray?
 fn judge(tag: Option<Tag>, name: &str, uid: u32, owners: &BTreeMap<u32, Option<u32>>) -> Option<(u32, Why)> {
-    let cluster = tag?.cluster_id;
+    let Some(tag) = tag else {
+        // Anybody may call a machine like this; of clusters that there are it says nothing.
+        let cluster = cluster_in(name).filter(|cluster| !owners.contains_key(cluster))?;
+        return Names::new(cluster)
+            .owns(name)
+            .then_some((cluster, Why::NameAlone));
+    };
+    let cluster = tag.cluster_id;
     let why = if Names::new(cluster).owns(name) {
         owned(cluster, uid, owners)?
     } else {
@@ -224,7 +261,9 @@ mod tests {
             (tag(24), "oneks-2-workers-x", 2, Some((24, Why::NameDiffers))),
             (tag(7), "oneks-7-seed", 2, Some((7, Why::ClusterGone))),
             (tag(7), "vr-oneks-7-cp-0", 2, Some((7, Why::ClusterGone))),
-            (None, "oneks-7-seed", 2, None),
+            (None, "oneks-7-seed", 2, Some((7, Why::NameAlone))),
+            (None, "oneks-24-seed", 3, None),
+            (None, "oneks-seed", 2, None),
         ] {
             assert_eq!(judge(tag, name, uid, &owners), wanted, "{name} of {uid}");
         }

@@ -17,7 +17,7 @@ use crate::strays::{self, Stray, Why};
 use crate::table::{self, Column, TableArgs};
 use crate::{time, wait};
 
-/// List objects that carry the mark of a cluster that there is not
+/// List objects that carry the mark or the name of a cluster that there is not
 ///
 /// Virtual machines, virtual routers, VM templates and reserved addresses: those of all users for oneadmin, one's own
 /// for everybody else.

@@ -84,8 +84,69 @@ fn what_belongs_to_a_cluster_or_is_not_clear_is_left_alone() {
         .run("oneadmin", "audit -l USER,WHY --csv --no-header")
         .good();
     assert_eq!(found, "mallory,the cluster belongs to somebody else\n");
+    // Mallory can't see the cluster: for him it must not be one that is gone. Nor is what only has such a name.
+    let text = "NAME=\"oneks-4711-workers-x\"\nCPU=1\nMEMORY=64".into();
+    cloud
+        .life
+        .ask("mallory:mallorypw", "one.vm.allocate", &[text, false.into()]);
+    let found = cloud
+        .run("mallory", "audit -l CLUSTER,WHY --csv --no-header")
+        .good();
+    let (hidden, named) = (
+        "there is such a cluster, but you may not see it",
+        "there is no such cluster, but it has no mark either",
+    );
+    assert_eq!(found, format!("{id},\"{hidden}\"\n4711,\"{named}\"\n"));
     let vms = cloud.life.sandbox.live_vms().len();
-    let told = cloud.run("oneadmin", "gc --yes");
-    assert!(told.err.contains("nothing was left behind"), "{}", told.err);
+    for user in ["oneadmin", "alice", "mallory"] {
+        let told = cloud.run(user, "gc --yes");
+        assert!(
+            told.err.contains("nothing was left behind"),
+            "{user}: {}",
+            told.err
+        );
+    }
     assert_eq!(cloud.life.sandbox.live_vms().len(), vms);
+}
+
+#[test]
+fn a_cluster_that_is_being_made_has_no_strays_at_any_moment() {
+    let mut cloud = Cloud::new();
+    let id = cloud
+        .life
+        .create("alice:alicepw", "web", &crate::plain_life::spec(1));
+    let (mut moments, mut objects) = (0, 0);
+    while cloud.life.state(id) != "RUNNING" {
+        for user in ["oneadmin", "alice"] {
+            assert_eq!(cloud.run(user, "audit --csv --no-header").good(), "", "{user}");
+            let told = cloud.run(user, "gc --yes");
+            assert!(told.err.contains("nothing was left behind"), "{}", told.err);
+        }
+        let there = cloud.life.sandbox.live_vms().len() + cloud.life.sandbox.vrouters().len();
+        assert!(there >= objects, "something was removed");
+        objects = there;
+        cloud.life.pass_time(5);
+        moments += 1;
+        assert!(moments < 100, "{}", cloud.life.state(id));
+    }
+    assert!(moments > 3, "it was made at once: {moments}");
+}
+
+#[test]
+fn a_removal_that_is_cut_off_goes_on_with_the_next() {
+    let mut cloud = forgotten();
+    let before = cloud.life.sandbox.live_vms().len();
+    // As if the command had been killed: it waits for no machine.
+    cloud.run("oneadmin", "gc --yes --timeout 0s");
+    let left = cloud.run("oneadmin", "gc --dry-run -j").good();
+    let left: serde_json::Value = serde_json::from_str(&left).unwrap();
+    assert!(
+        !left.as_array().unwrap().is_empty() && before > 0,
+        "it was done at once"
+    );
+    cloud
+        .watch_without_hooks("oneadmin", "gc --yes --interval 0")
+        .good();
+    assert_eq!(cloud.run("oneadmin", "audit --csv --no-header").good(), "");
+    assert_eq!(cloud.life.left_over(), Vec::<String>::new());
 }
