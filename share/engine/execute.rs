@@ -13,6 +13,7 @@ use opennebula::client::Client;
 use opennebula::error::{Error, ErrorCode};
 use opennebula::template::{Attribute, Template, vector_value};
 
+use crate::made_for;
 use crate::service::Service;
 
 /// Who acts, and for which cluster.
@@ -72,10 +73,12 @@ impl Executor<'_> {
                 client.user_login(&self.owner.name, Some(&token), TokenLifetime::Revoked, None)?;
             }
             Action::CreateTemplate { name, text } => {
-                return client.template_allocate(&named(name, text)).map(Some);
+                return client
+                    .template_allocate(&named(name, &self.proven(text)))
+                    .map(Some);
             }
             Action::UpdateTemplate { id, text, .. } => {
-                client.template_update(*id, text, UpdateMode::Replace)?;
+                client.template_update(*id, &self.proven(text), UpdateMode::Replace)?;
             }
             Action::DeleteTemplate { id, .. } => client.template_delete(*id, false)?,
             Action::AllocateVm { vm } => return client.vm_allocate(&self.vm_text(vm), false).map(Some),
@@ -106,6 +109,12 @@ impl Executor<'_> {
             Action::DeleteDocument => self.service.admin.document_delete(self.cluster)?,
         }
         Ok(None)
+    }
+
+    /// The text of a VM template with the proof of whom it is made for.
+    fn proven(&self, text: &str) -> String {
+        let proof = self.service.made_for(self.cluster, self.owner.uid);
+        format!("{}\n{}=\"{proof}\"\n", text.trim_end(), made_for::ATTRIBUTE)
     }
 
     /// The text with the secrets in their places.

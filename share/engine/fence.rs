@@ -41,13 +41,14 @@ pub(crate) enum Standing {
 }
 
 impl<'a> Fence<'a> {
-    /// The fence of a pass that read this status.
-    pub fn new(service: &'a Service, status: &Status) -> Self {
+    /// The fence of a pass that found this revision and claim in the cluster's document: 0 and none if its STATUS could
+    /// not be read.
+    pub fn new(service: &'a Service, cluster: u32, rev: u64, claim: Option<String>) -> Self {
         Self {
             service,
-            cluster: status.document,
-            rev: status.rev,
-            claim: status.claim.clone(),
+            cluster,
+            rev,
+            claim,
             claimed: service.zone == Zone::Alone,
         }
     }

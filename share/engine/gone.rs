@@ -35,10 +35,7 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
     match note(hints) {
         Some(note) => service.owners.note(id, &note),
         None if !is_gone(service, id).map_err(fail)? => {
-            log::warn!(
-                "cluster {id}: OpenNebula says that its document does not exist, but lists it; it is left alone"
-            );
-            return Ok(());
+            return Err(PassError::Hidden(id));
         }
         None => {}
     }
@@ -49,7 +46,7 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
         notes.forget(id);
         service.owners.note(id, &note);
     }
-    let Some(Note { owner }) = service.owners.of(id) else {
+    let Some(Note { owner, .. }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
         notes.forget(id);
         return Ok(());
@@ -88,7 +85,12 @@ fn note(hints: &Hints) -> Option<Note> {
         uid: deleted.uid,
         name: deleted.uname.clone(),
     };
-    Some(Note { owner })
+    Some(Note {
+        owner,
+        rev: 0,
+        made_for: None,
+        recovered: None,
+    })
 }
 
 /// Removes what one owner has. Returns what is still waited for.

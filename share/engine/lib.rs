@@ -19,6 +19,7 @@ pub mod gone;
 pub mod hook;
 pub mod layout;
 pub mod logging;
+pub mod made_for;
 pub mod notes;
 pub mod observe;
 pub mod owners;

@@ -7,6 +7,9 @@
 //!
 //! A cluster's controllers may have asked for a virtual machine in the moment in which they were ended. It comes when all
 //! else is gone; so the note stays for a while, for those that come late.
+//!
+//! The note also says how far STATUS was: one that a backup brought back tells of objects that are long gone and not of
+//! those that came since, and is built anew like one that was lost.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -28,6 +31,13 @@ pub struct Owners {
 pub struct Note {
     /// Who owns its document, or did.
     pub owner: Owner,
+    /// The last revision of STATUS that was seen. One that is older was brought back by somebody.
+    #[serde(default)]
+    pub rev: u64,
+    /// User id of the owner for whom its objects were made.
+    pub made_for: Option<u32>,
+    /// The last RECOVER order that was carried out.
+    pub recovered: Option<String>,
 }
 
 impl Owners {
@@ -122,6 +132,9 @@ mod tests {
                 uid,
                 name: name.to_owned(),
             },
+            rev: 3,
+            made_for: Some(uid),
+            recovered: Some("a".to_owned()),
         }
     }
 

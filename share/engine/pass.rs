@@ -1,11 +1,11 @@
 //! One pass: read the document, look, plan, act, write. Whatever fails, the next pass starts from the truth again.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use oneks_core::observed::Observed;
 use oneks_core::plan::{Desired, Outcome, Plan, absorb, is_news, plan};
 use oneks_core::spec::Spec;
-use oneks_core::status::{Status, Truth, Unusable};
+use oneks_core::status::{Entry, Status, Truth, Unusable};
 use oneks_core::{Action, names};
 use oneks_driver::Owner;
 use opennebula::calls::UpdateMode;
@@ -16,6 +16,7 @@ use crate::execute::{Executor, failure, status_text};
 use crate::fence::{Fence, Standing};
 use crate::gate::Hints;
 use crate::gone;
+use crate::made_for;
 use crate::notes::{BROKEN, Look, Notes};
 use crate::observe::Observer;
 use crate::owners::Note;
@@ -49,6 +50,9 @@ pub enum PassError {
     /// Another front-end has written STATUS since this pass read it.
     #[error("cluster {0}: another front-end has taken over; this pass ended, and did no harm")]
     Overtaken(u32),
+    /// OpenNebula contradicts itself: it can't read its database at this moment.
+    #[error("cluster {0}: OpenNebula says that its document does not exist, and lists it; it is left alone")]
+    Hidden(u32),
     /// The plan does not come to an end.
     #[error("cluster {0}: the plan went on for {MAX_ROUNDS} rounds; this is a defect")]
     Endless(u32),
@@ -111,8 +115,18 @@ pub fn pass(
     }
     let text = template.get("STATUS");
     let mut forget_kubeconfig = false;
-    let previous = match Status::parse(text, id) {
-        Ok(status) => status,
+    let known = service.owners.of(id);
+    let said = Status::parse(text, id);
+    let made_for = known.as_ref().and_then(|known| known.made_for);
+    let fence = said.as_ref().map_or((0, None), |s| (s.rev, s.claim.clone()));
+    let mut previous = match said {
+        Ok(status) => match known.filter(|known| status.rev < known.rev) {
+            Some(known) => {
+                let reason = format!("it is of revision {}, the last was {}", status.rev, known.rev);
+                rebuilt(id, Some(known), &reason, status.history, now)
+            }
+            None => status,
+        },
         Err(Unusable::Schema(schema)) => {
             notes.watch(id, Look::Idle, false, None, now);
             return write_schema(service, notes, &document, schema, now);
@@ -122,22 +136,14 @@ pub fn pass(
             forget_kubeconfig = true;
             Status::new(id)
         }
-        Err(Unusable::Rebuild(reason)) => {
-            let mut status = Status::new(id);
-            if text.is_some() {
-                status.note(now, format!("STATUS was built anew: {reason}"));
-            }
-            status
-        }
+        Err(Unusable::Rebuild(_)) if text.is_none() && known.is_none() => Status::new(id),
+        Err(Unusable::Rebuild(reason)) => rebuilt(id, known, &reason, Vec::new(), now),
     };
     notes.is_well(&key);
-    let note = Note {
-        owner: Owner {
-            uid: document.uid,
-            name: document.uname.clone(),
-        },
-    };
-    service.owners.note(id, &note);
+    if let Some(made_for) = made_for {
+        // Whoever owns the document can write STATUS, but not the note.
+        previous.owner = Some(made_for);
+    }
     let work = Work {
         service,
         notes,
@@ -146,8 +152,23 @@ pub fn pass(
         depth,
         seen,
         now,
+        made_for: Cell::new(made_for),
     };
-    work.run(&previous, forget_kubeconfig)
+    work.take_note(&previous);
+    work.run(&previous, forget_kubeconfig, fence)
+}
+
+/// A status of which nothing is known but what was noted here.
+fn rebuilt(id: u32, known: Option<Note>, reason: &str, history: Vec<Entry>, now: u64) -> Status {
+    log::warn!("cluster {id}: STATUS is built anew: {reason}");
+    let mut status = Status::new(id);
+    status.history = history;
+    if let Some(known) = known {
+        // Without the owner that it was made for, a document that changed hands would be a second cluster.
+        (status.rev, status.owner, status.recovered) = (known.rev, known.made_for, known.recovered);
+    }
+    status.note(now, format!("STATUS was built anew: {reason}"));
+    status
 }
 
 struct Work<'a> {
@@ -158,10 +179,31 @@ struct Work<'a> {
     depth: Depth,
     seen: Option<&'a Vm>,
     now: u64,
+    /// For whom the cluster's objects were made, once that is certain.
+    made_for: Cell<Option<u32>>,
 }
 
 impl Work<'_> {
-    fn run(&self, previous: &Status, forget_kubeconfig: bool) -> Result<(), PassError> {
+    /// Notes whose the cluster is, and how far its STATUS was.
+    fn take_note(&self, status: &Status) {
+        let note = Note {
+            owner: Owner {
+                uid: self.document.uid,
+                name: self.document.uname.clone(),
+            },
+            rev: status.rev,
+            made_for: self.made_for.get(),
+            recovered: status.recovered.clone(),
+        };
+        self.service.owners.note(self.document.id, &note);
+    }
+
+    fn run(
+        &self,
+        previous: &Status,
+        forget_kubeconfig: bool,
+        (rev, claim): (u64, Option<String>),
+    ) -> Result<(), PassError> {
         let (document, id, now) = (self.document, self.document.id, self.now);
         let owner = Owner {
             uid: document.uid,
@@ -201,7 +243,7 @@ impl Work<'_> {
         let mut status = previous.clone();
         status.clear_condition(OBSERVED);
         let mut kubeconfig = None;
-        let mut fence = Fence::new(self.service, previous);
+        let mut fence = Fence::new(self.service, id, rev, claim);
         let mut previous = previous.clone();
         let seen = self.seen;
         if let Err(error) = self.first_look(&watcher, &previous, spec.as_ref(), seen, &mut observed) {
@@ -220,6 +262,16 @@ impl Work<'_> {
                     }
                 }
                 continue;
+            }
+            if actions.iter().any(Action::creates) && self.made_for.get().is_none() {
+                let other = made_for::other(self.service, id, owner.uid);
+                let other = other.map_err(during(format!("cluster {id}: look for whom it was made")))?;
+                self.made_for.set(other.or(Some(owner.uid)));
+                self.take_note(&previous);
+                if other.is_some() {
+                    (previous.owner, status.owner) = (other, other);
+                    continue;
+                }
             }
             if actions.iter().any(Action::creates) && !fence.is_claimed() {
                 let claimed = fence.claim(&mut previous, forget_kubeconfig);
@@ -419,6 +471,7 @@ impl Work<'_> {
         {
             log::info!("cluster {id}: {}", entry.text);
         }
+        self.take_note(status);
         Ok(())
     }
 

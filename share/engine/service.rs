@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::drivers::{Drivers, Executables};
 use crate::gate::Gate;
 use crate::layout::Layout;
+use crate::made_for;
 use crate::owners::Owners;
 use crate::zone::Zone;
 
@@ -145,6 +146,11 @@ impl Service {
             let _ = write!(token, "{byte:02x}");
         }
         Secret::new(token)
+    }
+
+    /// The proof that a cluster's objects are made for this user, see [`made_for`].
+    pub fn made_for(&self, cluster: u32, uid: u32) -> String {
+        made_for::proof(self.key.expose().as_bytes(), cluster, uid)
     }
 
     /// The number of a login token, if it is one of the cluster's credentials.

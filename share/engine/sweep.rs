@@ -152,7 +152,10 @@ fn read<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Found,
     let due: BTreeSet<u32> = pool
         .items
         .iter()
-        .filter(|d| is_due(d, notes.may_wait(d.id, now), service.config.probe_every, now))
+        .filter(|d| {
+            let may_wait = notes.may_wait(d.id, now);
+            is_old(service, d) || is_due(d, may_wait, service.config.probe_every, now)
+        })
         .map(|d| d.id)
         .collect();
     let there: BTreeSet<u32> = pool.items.iter().map(|d| d.id).collect();
@@ -241,6 +244,16 @@ fn look<F: GateFs>(
             Ok(())
         }
     }
+}
+
+/// Is its STATUS older than one that was seen here?
+fn is_old(service: &Service, document: &Document) -> bool {
+    if document.lock.is_some_and(|lock| lock.forbids_updates()) {
+        return false;
+    }
+    let known = service.owners.of(document.id).map_or(0, |note| note.rev);
+    let status = Status::parse(document.template.get("STATUS"), document.id);
+    status.is_ok_and(|status| status.rev < known)
 }
 
 /// Does the document itself show that a look is due? What was looked at before `may_wait` for its time.
@@ -340,6 +353,7 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
             .chain(router)
             .map(|vm| (vm.id, vm.condition))
             .collect();
+        // Other users' VMs with the cluster's tag and name are none of its business.
         if there.remove(&(document.id, document.uid)).unwrap_or_default() != noted {
             changed.insert(document.id);
         }

@@ -390,6 +390,16 @@ impl Observed {
         vms
     }
 
+    /// The cluster's VM templates among those in view: those whose tag, owner and name agree.
+    pub fn cluster_templates(&self, cluster: u32, owner: u32) -> Vec<&Template> {
+        let names = Names::new(cluster);
+        let templates = self.templates.iter().flatten();
+        templates
+            .filter(|t| t.uid == owner && names.owns(&t.name))
+            .filter(|t| t.tag.as_ref().is_some_and(|tag| tag.cluster == cluster))
+            .collect()
+    }
+
     /// The cluster's virtual router of this name.
     pub fn router(&self, name: &str, owner: u32) -> Option<&Router> {
         self.routers

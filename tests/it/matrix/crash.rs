@@ -4,13 +4,13 @@
 //! An operation is brought to its start once. There the cloud is forked before every process, and for every deed of that
 //! process once more: the fork's process is killed before the deed, which is the same as after the one before it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use super::end::{Before, complaints, is_done, made, overreach};
-use super::operation::{Driver, ID, Operation, alice};
+use super::end::is_done;
+use super::operation::{Driver, Operation};
 use super::report::{Report, all};
 use super::stage::Stage;
+use super::start::Start;
 
 /// What is left of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,103 +55,15 @@ impl fmt::Display for Case {
     }
 }
 
-/// An operation that is about to be ordered.
-struct Start {
-    driver: Driver,
-    operation: Operation,
-    before: Before,
-    stage: Stage,
-    /// How often the undisturbed operation makes objects.
-    makes: BTreeMap<String, usize>,
-}
-
 impl Start {
-    fn new(driver: Driver, operation: Operation) -> Self {
-        let base = driver.cloud();
-        super::operation::furnish(&base);
-        let before = Before::of(&base);
-        let stage = operation.prepare(driver, &base);
-        let mut start = Self {
-            driver,
-            operation,
-            before,
-            stage,
-            makes: BTreeMap::new(),
-        };
-        let undisturbed = start.ordered(Stream::Events);
-        start.finish(&undisturbed).unwrap();
-        assert_eq!(undisturbed.seen().errors, Vec::<String>::new());
-        start.makes = made(&undisturbed.sandbox.calls());
-        start
-    }
-
     /// The operation is ordered.
-    fn ordered(&self, stream: Stream) -> Stage {
+    fn ordered_in(&self, stream: Stream) -> Stage {
         let stage = self.stage.fork();
         if stream == Stream::Sweeps {
             stage.lose_all_events();
         }
-        self.operation.order(self.driver, &stage);
+        self.order(&stage);
         stage
-    }
-
-    /// Goes on to the end of the operation and of the cluster.
-    fn finish(&self, stage: &Stage) -> Result<(), String> {
-        let (operation, before) = (self.operation, &self.before);
-        let (limit, wanted) = (operation.limit(), operation.wanted());
-        if !stage.until(limit, |stage| is_done(wanted.as_ref(), stage, before)) {
-            return Err(format!(
-                "{operation} is not done within {limit} s; left: {:?}\n{}",
-                before.left_over(stage),
-                stage.report()
-            ));
-        }
-        // What was lost may come to light a little later.
-        stage.pass_time(180);
-        if let Some(wanted) = &wanted {
-            let wrong = complaints(stage, wanted);
-            if !wrong.is_empty() {
-                return Err(format!(
-                    "after {operation}: {}\n{}",
-                    wrong.join("; "),
-                    stage.report()
-                ));
-            }
-            stage.set(&alice(), ID, "DELETE", "YES");
-            if !stage.until(3600, |stage| is_done(None, stage, before)) {
-                return Err(format!(
-                    "not deleted within 3600 s; left: {:?}\n{}",
-                    before.left_over(stage),
-                    stage.report()
-                ));
-            }
-            stage.pass_time(120);
-        }
-        let mut wrong = before.left_over(stage);
-        wrong.extend(
-            before
-                .touched(stage)
-                .into_iter()
-                .map(|what| format!("touched: {what}")),
-        );
-        let log = stage.sandbox.calls();
-        wrong.extend(
-            overreach(&log)
-                .into_iter()
-                .map(|what| format!("without need: {what}")),
-        );
-        wrong.extend(stage.seen().twins.iter().map(|what| format!("at once: {what}")));
-        for (method, count) in made(&log) {
-            let usual = self.makes.get(&method).copied();
-            if !self.makes.is_empty() && usual.unwrap_or(0) < count {
-                wrong.push(format!("{method} was called {count} times, usual is {usual:?}"));
-            }
-        }
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{}\n{}", wrong.join("; "), stage.report()))
-        }
     }
 
     /// Runs one case from the moment before the process.
@@ -176,7 +88,7 @@ impl Start {
         if after == Stream::Sweeps {
             stage.lose_all_events();
         }
-        let result = self.finish(&stage);
+        let result = self.finish(&stage, self.operation.wanted().as_ref());
         (stage.seen().deaths - moment.seen().deaths, result)
     }
 
@@ -187,7 +99,7 @@ impl Start {
         report: &mut Report,
         mut wanted: impl FnMut(usize, usize, bool) -> Vec<Stream>,
     ) {
-        let stage = self.ordered(before);
+        let stage = self.ordered_in(before);
         let (operation, cleared) = (self.operation, &self.before);
         let goal = operation.wanted();
         let end = stage.sandbox.now() + operation.limit();
@@ -310,6 +222,7 @@ operations! {
     scale_down: ScaleDown,
     upgrade: Upgrade,
     recover: Recover,
+    rotate: Rotate,
     delete: Delete,
     delete_force: DeleteForce,
     delete_document: DeleteDocument,

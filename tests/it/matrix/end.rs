@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oneks_core::names::Names;
 use oneks_core::state::GroupState;
 use oneks_core::status::{Status, Truth};
-use oneks_sandbox::{CallLog, Remains, Vm, VmState};
+use oneks_sandbox::{CallLog, Remains, VRouter, Vm, VmState, VmTemplate};
 
 use super::operation::{ID, Wanted};
 use super::stage::Stage;
@@ -14,14 +14,41 @@ use super::stage::Stage;
 #[derive(Clone)]
 pub struct Before {
     remains: Remains,
-    foreign: Vec<String>,
+    foreign: Foreign,
+}
+
+/// Objects that are none of the cluster's.
+#[derive(Clone)]
+struct Foreign {
+    vms: Vec<Vm>,
+    templates: Vec<VmTemplate>,
+    routers: Vec<VRouter>,
+}
+
+impl Foreign {
+    fn of(stage: &Stage, known: &Remains) -> Self {
+        let sandbox = &stage.sandbox;
+        let (vms, templates, routers) = (sandbox.vms(), sandbox.templates(), sandbox.vrouters());
+        let vms = vms.into_iter();
+        let templates = templates.into_iter();
+        let routers = routers.into_iter();
+        Self {
+            vms: vms.filter(|o| known.vms.contains_key(&o.meta.id)).collect(),
+            templates: templates
+                .filter(|o| known.templates.contains_key(&o.meta.id))
+                .collect(),
+            routers: routers
+                .filter(|o| known.vrouters.contains_key(&o.meta.id))
+                .collect(),
+        }
+    }
 }
 
 impl Before {
     /// The cloud as it is now, without any cluster.
     pub fn of(stage: &Stage) -> Self {
         let remains = stage.sandbox.remains();
-        let foreign = foreign(stage, &remains);
+        let foreign = Foreign::of(stage, &remains);
         Self { remains, foreign }
     }
 
@@ -32,29 +59,20 @@ impl Before {
 
     /// What of the objects that are none of the cluster's is no longer as it was.
     pub fn touched(&self, stage: &Stage) -> Vec<String> {
-        let now = foreign(stage, &self.remains);
-        let gone = self.foreign.iter().filter(|object| !now.contains(object));
-        gone.cloned().collect()
+        let now = Foreign::of(stage, &self.remains);
+        let was = &self.foreign;
+        let vms = was
+            .vms
+            .iter()
+            .filter(|o| !now.vms.contains(o))
+            .map(|o| &o.meta.name);
+        let templates = was.templates.iter().filter(|o| !now.templates.contains(o));
+        let routers = was.routers.iter().filter(|o| !now.routers.contains(o));
+        vms.map(|name| format!("VM {name}"))
+            .chain(templates.map(|o| format!("template {}", o.meta.name)))
+            .chain(routers.map(|o| format!("virtual router {}", o.meta.name)))
+            .collect()
     }
-}
-
-fn foreign(stage: &Stage, known: &Remains) -> Vec<String> {
-    let sandbox = &stage.sandbox;
-    let vms = sandbox.vms().into_iter();
-    let vms = vms.filter(|vm| known.vms.contains_key(&vm.meta.id));
-    let vms = vms.map(|vm| {
-        format!(
-            "{:?}",
-            (vm.meta, vm.state, vm.lcm_state, vm.user_template, vm.template)
-        )
-    });
-    let templates = sandbox.templates().into_iter();
-    let templates = templates.filter(|t| known.templates.contains_key(&t.meta.id));
-    let routers = sandbox.vrouters().into_iter();
-    let routers = routers.filter(|r| known.vrouters.contains_key(&r.meta.id));
-    vms.chain(templates.map(|t| format!("{t:?}")))
-        .chain(routers.map(|r| format!("{r:?}")))
-        .collect()
 }
 
 /// Is the cluster as wanted, or, if none is wanted, gone with everything?
@@ -72,7 +90,9 @@ fn accepted(status: &Status, wanted: &Wanted) -> bool {
         return false;
     };
     let count = |name: &str| status.node_groups.iter().find(|g| g.key == name).map(|g| g.want);
+    let rotated = status.rotated.is_some() && status.rotation.is_none();
     spec.kubernetes_version == wanted.version
+        && (rotated || !wanted.rotated)
         && status.node_groups.len() == wanted.groups.len()
         && wanted
             .groups
@@ -105,11 +125,14 @@ pub fn complaints(stage: &Stage, wanted: &Wanted) -> Vec<String> {
         "the condition Ready is not true",
     );
     for condition in &status.conditions {
-        let good = ["Ready", "Accepted", "ControlPlaneReady"].contains(&condition.kind.as_str());
+        let kind = condition.kind.as_str();
+        let good = ["Ready", "Accepted", "ControlPlaneReady"].contains(&kind)
+            || kind == "CredentialRotated" && condition.status == Truth::True;
         must(good, &format!("a condition is left: {condition:?}"));
     }
     must(status.guest_exec.is_none(), "STATUS has a guest command");
     must(status.operation.is_none(), "STATUS has an operation");
+    must(status.rotation.is_none(), "STATUS has a rotation");
     must(status.deletion.is_none(), "STATUS has a deletion");
     must(status.kubeconfig, "STATUS says that there is no kubeconfig");
     must(

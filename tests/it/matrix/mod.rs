@@ -8,15 +8,18 @@ mod crash;
 mod end;
 mod operation;
 mod process;
+mod rebuild;
 mod report;
+mod rights;
 mod stage;
+mod start;
 mod streams;
 
 /// Runs the one case that `ONEKS_CASE` names, as the report of a failure says it.
 #[test]
 fn replay() {
     if let Some(words) = report::wanted_case() {
-        let ran = crash::replay(&words) || streams::replay(&words);
+        let ran = crash::replay(&words) || rebuild::replay(&words) || streams::replay(&words);
         assert!(ran, "{words:?} is no case");
     }
 }

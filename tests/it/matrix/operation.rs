@@ -65,6 +65,8 @@ pub enum Operation {
     Upgrade,
     /// RECOVER of a cluster whose first control plane could not be built.
     Recover,
+    /// The cluster's credential is replaced.
+    Rotate,
     Delete,
     /// By force.
     DeleteForce,
@@ -82,6 +84,7 @@ impl fmt::Display for Operation {
             Self::ScaleDown => "scale-down",
             Self::Upgrade => "upgrade",
             Self::Recover => "recover",
+            Self::Rotate => "rotate",
             Self::Delete => "delete",
             Self::DeleteForce => "delete-force",
             Self::DeleteDocument => "delete-document",
@@ -99,10 +102,12 @@ pub const NEW: &str = "v1.34.2";
 pub struct Wanted {
     pub version: &'static str,
     pub groups: &'static [(&'static str, u32)],
+    /// Was its credential replaced by order?
+    pub rotated: bool,
 }
 
 impl Operation {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Create,
         Self::AddGroup,
         Self::RemoveGroup,
@@ -110,20 +115,25 @@ impl Operation {
         Self::ScaleDown,
         Self::Upgrade,
         Self::Recover,
+        Self::Rotate,
         Self::Delete,
         Self::DeleteForce,
         Self::DeleteDocument,
     ];
 
     /// What the cluster is before; `None` if there is none, or none that was ever complete.
-    fn before(self) -> Option<Wanted> {
+    pub fn before(self) -> Option<Wanted> {
         let groups: &'static [(&'static str, u32)] = match self {
             Self::Create | Self::Recover => return None,
             Self::RemoveGroup => &[("workers", 1), ("more", 1)],
             Self::ScaleDown => &[("workers", 2)],
             _ => &[("workers", 1)],
         };
-        Some(Wanted { version: OLD, groups })
+        Some(Wanted {
+            version: OLD,
+            groups,
+            rotated: false,
+        })
     }
 
     /// What the cluster is to be in the end; `None` if it is to be gone.
@@ -132,10 +142,16 @@ impl Operation {
             Self::AddGroup => (OLD, &[("workers", 1), ("more", 1)]),
             Self::ScaleUp => (OLD, &[("workers", 2)]),
             Self::Upgrade => (NEW, &[("workers", 1)]),
-            Self::Create | Self::RemoveGroup | Self::ScaleDown | Self::Recover => (OLD, &[("workers", 1)]),
+            Self::Create | Self::RemoveGroup | Self::ScaleDown | Self::Recover | Self::Rotate => {
+                (OLD, &[("workers", 1)])
+            }
             Self::Delete | Self::DeleteForce | Self::DeleteDocument => return None,
         };
-        Some(Wanted { version, groups })
+        Some(Wanted {
+            version,
+            groups,
+            rotated: self == Self::Rotate,
+        })
     }
 
     /// How long it may take, virtual seconds: twice what the hooks allow for it, and time for every back-off.
@@ -197,6 +213,7 @@ impl Operation {
                 assert_eq!(stage.create(&alice(), "demo", &spec), ID);
             }
             Self::Recover => set("RECOVER", "1"),
+            Self::Rotate => set("ROTATE", "1"),
             Self::Delete => set("DELETE", "YES"),
             Self::DeleteForce => set("DELETE", "FORCE"),
             Self::DeleteDocument => drop(stage.ask(&alice(), "one.document.delete", &[ID.into()])),
@@ -234,6 +251,7 @@ pub fn furnish(stage: &Stage) {
         (&mallory, "oneks-0-workers", tag(1, "NODE")),
         (&mallory, "oneks-0-cp", tag(0, "ROUTER")),
         (&alice(), "oneks-00-workers", tag(1, "NODE")),
+        (&alice(), "oneks-0-mine", String::new()),
     ] {
         let text = format!("NAME=\"{name}\"\n{small}{more}");
         stage.ask(session, "one.template.allocate", &[text.into()]);

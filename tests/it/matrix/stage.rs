@@ -338,6 +338,15 @@ impl Stage {
         self.front.next(end)
     }
 
+    /// Undoes [`next`](Self::next): what would have been run has yet to come.
+    pub fn put_back(&self, cause: &Cause) {
+        let mut state = self.front.state();
+        match cause {
+            Cause::Event(execution) => state.queue.push_front((**execution).clone()),
+            Cause::Sweep => state.next_sweep = self.sandbox.now(),
+        }
+    }
+
     /// Runs a process to its end, or until it is killed.
     pub fn run(&self, cause: &Cause, kill_before: Option<usize>) -> Ended {
         self.front.run(cause, kill_before)

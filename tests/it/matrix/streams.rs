@@ -295,18 +295,22 @@ impl Life {
             Wanted {
                 version: OLD,
                 groups: &[("workers", 1)],
+                rotated: false,
             },
             Wanted {
                 version: OLD,
                 groups: &[("workers", 2), ("more", 1)],
+                rotated: false,
             },
             Wanted {
                 version: NEW,
                 groups: &[("workers", 2), ("more", 1)],
+                rotated: false,
             },
             Wanted {
                 version: NEW,
                 groups: &[("workers", 1)],
+                rotated: false,
             },
         ];
         if driver == Driver::Capone && !all() {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::action::Action;
 use crate::names::Names;
-use crate::observed::{FailureKind, Need, Observed, Vm};
+use crate::observed::{FailureKind, Need, Observed, Template, Vm};
 use crate::plan::Desired;
 use crate::plan::guest::Wanted;
 use crate::status::{LastError, MAX_MESSAGE, Retry, Status};
@@ -97,6 +97,12 @@ impl<'a> Context<'a> {
     pub fn vms(&self) -> Vec<&'a Vm> {
         self.observed
             .cluster_vms(self.desired.document, self.desired.owner.uid)
+    }
+
+    /// The cluster's own VM templates among those in view.
+    pub fn templates(&self) -> Vec<&'a Template> {
+        self.observed
+            .cluster_templates(self.desired.document, self.desired.owner.uid)
     }
 
     /// Lets an action be done, unless it failed in this pass already or has to wait.

@@ -443,6 +443,12 @@ pub(super) fn carry_out(
         };
         if let Some(vm) = group.vms.iter().find(|vm| vm.id == *id) {
             let (id, name) = (vm.id, vm.name.clone());
+            // What STATUS notes proves nothing: it may be anybody's writing.
+            if context.vms().iter().all(|vm| vm.id != id) {
+                context.all_vms();
+                done = false;
+                continue;
+            }
             wait(group, format!("removing VM {id} ({name})"));
             context.act(Action::TerminateVm { id, name });
             done = false;
@@ -513,7 +519,17 @@ pub(super) fn templates(
             return false;
         };
         let name = template.name.clone();
+        let cluster = context.desired.document;
         match seen.iter().find(|t| t.uid == owner && t.name == name) {
+            Some(t) if t.tag.as_ref().is_none_or(|tag| tag.cluster != cluster) => {
+                let message = format!(
+                    "VM template {} ({name}) bears a name that the cluster needs and is none of its own; rename or \
+                     delete it",
+                    t.id
+                );
+                taken(context, status, group_id, message);
+                return false;
+            }
             Some(t) if t.fingerprint.as_ref() == Some(&print) => {
                 group.templates.insert(
                     name,
@@ -539,22 +555,34 @@ pub(super) fn templates(
     done
 }
 
+/// A name that the cluster needs is another object's.
+fn taken(context: &mut Context<'_>, status: &mut Status, group_id: u32, message: String) {
+    if let Some(group) = group_mut(status, group_id) {
+        wait(group, message.clone());
+    }
+    context.blame(LastError {
+        reason: "NameTaken".to_owned(),
+        message,
+        object: None,
+        since: context.now,
+    });
+}
+
 /// Removes VM templates that nothing is made from any more. True if they are gone.
 fn obsolete(context: &mut Context<'_>, status: &mut Status, group_id: u32, names: &[String]) -> bool {
-    let owner = context.desired.owner.uid;
     if names.is_empty() {
         return true;
     }
-    let Some(seen) = &context.observed.templates else {
-        context.need(Need::Templates);
+    if !context.all_templates() {
         return false;
-    };
+    }
     if let Some(group) = group_mut(status, group_id) {
         group.templates.retain(|name, _| !names.contains(name));
         wait(group, "removing VM templates");
     }
     let mut done = true;
-    for template in seen.iter().filter(|t| t.uid == owner && names.contains(&t.name)) {
+    let templates = context.templates().into_iter();
+    for template in templates.filter(|t| names.contains(&t.name)) {
         context.act(Action::DeleteTemplate {
             id: template.id,
             name: template.name.clone(),

@@ -57,15 +57,10 @@ pub(super) fn enlist(
 /// Lists groups that SPEC doesn't have but of which something is there: they were being removed when the status was
 /// lost.
 pub(super) fn enlist_remains(context: &Context<'_>, status: &mut Status) {
-    let owner = context.desired.owner.uid;
     let prefix = format!("{}-", context.names.cluster());
-    let templates = context
-        .observed
-        .templates
-        .iter()
-        .flatten()
-        .filter(|t| t.uid == owner);
-    let by_template = templates.filter_map(|t| Some((t.tag.as_ref()?.group?, t.name.strip_prefix(&prefix)?)));
+    let by_template = context.templates().into_iter();
+    let by_template =
+        by_template.filter_map(|t| Some((t.tag.as_ref()?.group?, t.name.strip_prefix(&prefix)?)));
     let vms = context
         .vms()
         .into_iter()
@@ -109,10 +104,9 @@ pub(super) fn free_number(context: &Context<'_>, status: &Status) -> u32 {
 /// The number of a group by the tags of its objects.
 pub(super) fn number_of(context: &Context<'_>, spec: &Spec, key: &str) -> Option<u32> {
     let name = context.names.group(key);
-    let owner = context.desired.owner.uid;
-    let templates = context.observed.templates.iter().flatten();
+    let templates = context.templates().into_iter();
     let by_template = templates
-        .filter(|t| t.uid == owner && t.name == name)
+        .filter(|t| t.name == name)
         .find_map(|t| t.tag.as_ref()?.group);
     // `web-a` is the group of a VM `web-a-x1`, not `web`.
     let of = |key: &str, vm: &Vm| vm.name.starts_with(&format!("{}-", context.names.group(key)));

@@ -155,8 +155,8 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
             Truth::True,
             "OwnerChanged",
             format!(
-                "the document belongs to {} now, but the cluster's objects to user {}; give it back (onedocument chown) \
-                 to go on",
+                "the document belongs to {} now, but the cluster's objects to user {}; give it back (one.document.chown) \
+                 and it goes on or can be deleted; for a cluster of another user's create another",
                 context.desired.owner.name,
                 status.owner.unwrap_or_default()
             ),
@@ -181,6 +181,10 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
     health::refresh(context, status);
     let recover = recover::ordered(context, status);
     accept::step(context, status);
+    if status.accepted.is_some() && context.observed.all_vms {
+        // A backup may have brought back a STATUS that doesn't know of a group, and with it a SPEC that hasn't it.
+        enlist::enlist_remains(context, status);
+    }
     // Groups that have just been listed have their VMs too.
     health::refresh(context, status);
     let Some(spec) = status.accepted.clone() else {

@@ -103,7 +103,6 @@ fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u32) {
 /// A group that is removed before Kubernetes has heard of it: without VMs there is nothing to run a script for.
 fn remove_unbegun(context: &mut Context<'_>, status: &mut Status, id: u32) {
     let (vms, templates) = (context.all_vms(), context.all_templates());
-    let owner = context.desired.owner.uid;
     let Some(group) = group_mut(status, id) else {
         return;
     };
@@ -115,10 +114,9 @@ fn remove_unbegun(context: &mut Context<'_>, status: &mut Status, id: u32) {
         return;
     }
     let ours = |t: &&Template| {
-        t.uid == owner
-            && (group.templates.contains_key(&t.name) || t.tag.as_ref().is_some_and(|t| t.group == Some(id)))
+        group.templates.contains_key(&t.name) || t.tag.as_ref().is_some_and(|t| t.group == Some(id))
     };
-    let left: Vec<&Template> = context.observed.templates.iter().flatten().filter(ours).collect();
+    let left: Vec<&Template> = context.templates().into_iter().filter(ours).collect();
     group.state = if left.is_empty() {
         GroupState::Done
     } else {

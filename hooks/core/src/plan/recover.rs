@@ -15,7 +15,11 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
         let Some(group) = group_mut(status, id) else {
             continue;
         };
-        let Some(goal) = group.goal.clone().or_else(|| group.target.clone()) else {
+        // A version that is not possible is corrected in SPEC, and looked at anew.
+        let error = group.error.as_ref();
+        let impossible = error.is_some_and(|e| e.reason == "VersionNotPossible");
+        let goal = group.goal.clone().filter(|_| !impossible);
+        let Some(goal) = goal.or_else(|| group.target.clone()) else {
             continue;
         };
         let action = group.state.failed_action();
@@ -42,7 +46,9 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
             // Some of its nodes may be new ones already; those are not to be replaced a second time. And a group of which
             // nobody ever knew the version has to be asked for it.
             let nameless = group.begun && group.version.is_none();
-            work.unsure = action == GroupState::Upgrading || action == GroupState::Provisioning && nameless;
+            work.unsure = impossible
+                || action == GroupState::Upgrading
+                || action == GroupState::Provisioning && nameless;
         }
     }
     if rotate::retry(status) {

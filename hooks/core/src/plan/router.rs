@@ -179,7 +179,15 @@ fn instantiated_from(
     if !converge::templates(context, status, id, &wanted) {
         return None;
     }
-    status.control_plane.templates.get(name).map(|t| t.id)
+    // STATUS may be anybody's writing: what is started with the owner's rights is the template that bears name and tag.
+    if !context.all_templates() {
+        return None;
+    }
+    let found = context.templates().into_iter().find(|t| t.name == name);
+    if found.is_none() {
+        status.control_plane.templates.remove(name);
+    }
+    found.map(|t| t.id)
 }
 
 /// Does anything live that knows the router's addresses? Then they can't change any more.
