@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oneks_core::names::{DOCUMENT_TYPE, Names};
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
-use opennebula::{Client, Tag};
+use opennebula::objects::LoginToken;
+use opennebula::{Client, Secret, Tag};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -43,6 +44,9 @@ pub enum Kind {
     /// Reserved addresses.
     #[serde(rename = "RESERVATION")]
     Reservation,
+    /// Login token of a user, with which a cluster calls OpenNebula. Its id is its number among those of its cluster.
+    #[serde(rename = "CREDENTIAL")]
+    Credential,
 }
 
 /// Why an object belongs to no cluster.
@@ -69,6 +73,7 @@ impl Kind {
             Self::Router => "VROUTER",
             Self::Template => "TEMPLATE",
             Self::Reservation => "RESERVATION",
+            Self::Credential => "CREDENTIAL",
         }
     }
 }
@@ -87,11 +92,12 @@ impl Why {
 }
 
 /// Looks for strays: among all objects for oneadmin, among one's own for everybody else, since whether there is a
-/// cluster of somebody else can't be known then.
+/// cluster of somebody else can't be known then. `proves` says whether a token is the credential of a cluster, which
+/// only the server credential shows.
 ///
 /// # Errors
 /// A call.
-pub fn find(client: &Client) -> Result<Vec<Stray>, Failure> {
+pub fn find(client: &Client, now: u64, proves: &dyn Fn(u32, &Secret) -> bool) -> Result<Vec<Stray>, Failure> {
     let caller = client.user_info(None, false)?;
     let filter = if caller.id == 0 || caller.groups.contains(&0) {
         PoolFilter::All
@@ -104,6 +110,10 @@ pub fn find(client: &Client) -> Result<Vec<Stray>, Failure> {
     let routers = client.vrouterpool_info(filter, range)?;
     let templates = client.templatepool_info(filter, range)?;
     let networks = client.vnpool_info(filter, range)?;
+    let users = match filter {
+        PoolFilter::All => client.userpool_info()?.items,
+        _ => vec![caller],
+    };
     let pool = client.documentpool_info(PoolFilter::All, range, DOCUMENT_TYPE)?;
     let mut owners: BTreeMap<u32, Option<u32>> = pool.items.iter().map(|d| (d.id, Some(d.uid))).collect();
     // A document that can't be read exists all the same.
@@ -176,6 +186,22 @@ pub fn find(client: &Client) -> Result<Vec<Stray>, Failure> {
             );
         }
     }
+    for user in &users {
+        let valid = |token: &&LoginToken| token.expires.is_none_or(|at| at > now);
+        for token in user.login_tokens.iter().filter(valid) {
+            let Some((cluster, serial)) = credential_in(token.token.expose()) else {
+                continue;
+            };
+            let why = match owned(cluster, user.id, &owners) {
+                // Users may choose their tokens.
+                Some(Why::ClusterGone) if !proves(cluster, &token.token) => Why::NameAlone,
+                Some(why) => why,
+                None => continue,
+            };
+            let name = format!("{}-{serial}", Names::new(cluster).cluster());
+            add(Kind::Credential, serial, &name, user.id, &user.name, cluster, why);
+        }
+    }
     confirm(client, &mut strays)?;
     strays.sort_by_key(|s| (s.cluster, s.kind, s.id));
     Ok(strays)
@@ -230,6 +256,14 @@ fn owned(cluster: u32, uid: u32, owners: &BTreeMap<u32, Option<u32>>) -> Option<
     }
 }
 
+/// The cluster and the number in a credential: 24 and 1 in `oneks-24-1-…`. The rest is secret.
+fn credential_in(token: &str) -> Option<(u32, u32)> {
+    let cluster = cluster_in(token)?;
+    let rest = token.strip_prefix(&format!("{}-", Names::new(cluster).cluster()))?;
+    let (serial, _) = rest.split_once('-')?;
+    Some((cluster, serial.parse().ok()?))
+}
+
 /// The cluster in a name of ours: 24 in `oneks-24-cp`.
 fn cluster_in(name: &str) -> Option<u32> {
     let digits = name.strip_prefix("oneks-")?.split('-').next()?;
@@ -279,6 +313,14 @@ mod tests {
             ("web", None),
         ] {
             assert_eq!(cluster_in(name), wanted, "{name}");
+        }
+        for (token, wanted) in [
+            ("oneks-24-1-ab", Some((24, 1))),
+            ("oneks-24-ab", None),
+            ("oneks-24-x-ab", None),
+            ("0123", None),
+        ] {
+            assert_eq!(credential_in(token), wanted, "{token}");
         }
     }
 }

@@ -9,6 +9,8 @@ use oneks_core::observed::Observed;
 use oneks_core::plan::{Outcome, Teardown, absorb, teardown};
 use oneks_driver::Owner;
 
+use opennebula::Secret;
+
 use crate::app::App;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
@@ -19,8 +21,9 @@ use crate::{time, wait};
 
 /// List objects that carry the mark or the name of a cluster that there is not
 ///
-/// Virtual machines, virtual routers, VM templates and reserved addresses: those of all users for oneadmin, one's own
-/// for everybody else.
+/// Virtual machines, virtual routers, VM templates, reserved addresses and login tokens: those of all users for
+/// oneadmin, one's own for everybody else. Only oneadmin on the front-end can tell a cluster's login token from one that
+/// is named like it.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  oneks audit")]
 pub struct Audit {
@@ -64,7 +67,7 @@ impl Audit {
         if self.table.describe {
             return table::describe(&mut app.out, STRAYS);
         }
-        let strays = table::filter(STRAYS, &self.table, strays::find(&app.client()?)?)?;
+        let strays = table::filter(STRAYS, &self.table, find(app)?)?;
         if self.format.any() {
             let value = serde_json::to_value(&strays).map_err(|e| Failure::Other(e.to_string()))?;
             let xml = || Ok(format!("<STRAYS>{}</STRAYS>", format::xml_of("STRAY", &value)));
@@ -74,10 +77,27 @@ impl Audit {
     }
 }
 
+/// Looks for strays, with the server credential if it is at hand.
+fn find(app: &mut App) -> Result<Vec<Stray>, Failure> {
+    let client = app.client()?;
+    let caller = client.user_info(None, false)?;
+    let caller = Owner {
+        uid: caller.id,
+        name: caller.name,
+    };
+    // Elsewhere than on the front-end nothing can be proved.
+    let perspective = Perspective::of(app, &caller).ok().filter(|p| p.server);
+    let proves = |cluster: u32, token: &Secret| {
+        let number = |p: &Perspective| p.service.credential_number(cluster, token);
+        perspective.as_ref().and_then(number).is_some()
+    };
+    strays::find(&client, app.now(), &proves)
+}
+
 impl Gc {
     /// Runs the command.
     pub fn run(&self, app: &mut App) -> Result<(), Failure> {
-        let mut strays = strays::find(&app.client()?)?;
+        let mut strays = find(app)?;
         strays.retain(|s| s.why == Why::ClusterGone);
         if self.json {
             let value = serde_json::to_value(&strays).map_err(|e| Failure::Other(e.to_string()))?;

@@ -150,3 +150,41 @@ fn a_removal_that_is_cut_off_goes_on_with_the_next() {
     assert_eq!(cloud.run("oneadmin", "audit --csv --no-header").good(), "");
     assert_eq!(cloud.life.left_over(), Vec::<String>::new());
 }
+
+#[test]
+fn a_credential_without_a_cluster_is_found_and_revoked_and_never_shown() {
+    let mut cloud = forgotten();
+    let own = cloud.life.service.credential(0, 3).expose().to_owned();
+    for token in [own.as_str(), "oneks-4711-1-a-token-of-her-own", "work"] {
+        let text = token.to_owned().into();
+        cloud.life.ask(
+            "alice:alicepw",
+            "one.user.login",
+            &["alice".into(), text, 36_000.into(), (-1).into()],
+        );
+    }
+    let named = "\"there is no such cluster, but it has no mark either\"";
+    for (user, why) in [("oneadmin", "there is no such cluster"), ("alice", named)] {
+        let found = cloud.run(user, "audit -l KIND,NAME,WHY --csv --no-header").good();
+        let tokens: Vec<&str> = found.lines().filter(|l| l.starts_with("CREDENTIAL")).collect();
+        let other = format!("CREDENTIAL,oneks-4711-1,{named}");
+        assert_eq!(tokens, [format!("CREDENTIAL,oneks-0-3,{why}"), other], "{user}");
+        let all = cloud.run(user, "audit -j").good() + &cloud.run(user, "gc --dry-run").good();
+        assert!(!all.contains(&own) && !all.contains("of-her-own"), "{all}");
+    }
+    cloud
+        .watch_without_hooks("oneadmin", "gc --yes --interval 0")
+        .good();
+    let left = cloud.run("oneadmin", "audit -l NAME --csv --no-header").good();
+    assert_eq!(left, "oneks-4711-1\n");
+    let user = cloud.life.ask(
+        crate::support::life::ONEADMIN,
+        "one.user.info",
+        &[2.into(), false.into()],
+    );
+    let tokens = user.as_str().unwrap_or_default().to_owned();
+    assert!(
+        tokens.contains("of-her-own") && tokens.contains("work") && !tokens.contains(&own),
+        "{tokens}"
+    );
+}
