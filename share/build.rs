@@ -1,5 +1,9 @@
 //! Lets the programs need no library but the C library: the compiler's support library, which the standard library
 //! asks for as the shared `libgcc_s`, is taken in statically.
+//!
+//! Where a panic ends the process at once, as in a release, nothing unwinds a stack: the tables for it, a seventh of
+//! each program, are left out. A panic still says what and where; it has no backtrace, which without symbols would be
+//! addresses anyway.
 
 #![allow(clippy::print_stdout)] // this is how a build script speaks to cargo
 
@@ -9,10 +13,21 @@ use std::process::Command;
 /// A linker script in the place of `libgcc_s.so`, found first.
 const SCRIPT: &str = "INPUT(-lgcc_eh -lgcc)\n";
 
+/// Leaves out what only unwinding needs.
+const NO_UNWINDING: &str =
+    "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .bss;\n";
+
 fn main() {
     println!("cargo::rerun-if-changed=share/build.rs");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     let Ok(out) = std::env::var("OUT_DIR") else { return };
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_PANIC", "abort") {
+        let script = Path::new(&out).join("no_unwinding.ld");
+        if std::fs::write(&script, NO_UNWINDING).is_ok() {
+            println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
+            println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+        }
+    }
     if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") || !has_static() {
         return;
     }

@@ -87,19 +87,15 @@ impl Config {
         {
             return Ok(Self::default());
         }
-        let config: Self = serde_saphyr::from_str(text).map_err(|e| {
-            let line = e.location().map(|l| l.line());
-            let said = e.without_snippet().to_string();
-            let said = said.lines().next().unwrap_or_default();
-            // The place is told in front, as for every file.
-            let said = said.split(" at line ").next().unwrap_or(said);
+        let config: Self = oneks_core::yaml::from_str(text).map_err(|e| {
+            let line = e.line();
             let key = line
                 .and_then(|l| text.lines().nth(usize::try_from(l).ok()?.checked_sub(1)?))
                 .and_then(|l| l.split_once(':'))
                 .map(|(key, _)| key.trim());
             let reason = match key {
-                Some(key) if !said.contains(key) => format!("{key}: {said}"),
-                _ => said.to_owned(),
+                Some(key) if !e.reason().contains(key) => format!("{key}: {}", e.reason()),
+                _ => e.reason().to_owned(),
             };
             invalid(line, reason)
         })?;

@@ -9,6 +9,7 @@ mod capone;
 mod capone_life;
 mod causes;
 mod cli;
+mod docs;
 mod dummy;
 mod event;
 mod foreign;

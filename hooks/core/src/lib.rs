@@ -14,6 +14,7 @@ pub mod state;
 pub mod status;
 pub mod text;
 pub mod version;
+pub mod yaml;
 
 pub use action::Action;
 pub use observed::{Need, Observed};

@@ -61,7 +61,11 @@ pub fn spec() -> Value {
 impl Cloud {
     /// A usual cloud.
     pub fn new() -> Self {
-        let life = Life::plain();
+        Self::around(Life::plain())
+    }
+
+    /// The command beside a cloud that is there already.
+    pub fn around(life: Life) -> Self {
         // Whoever tests moves the clock.
         let serve = Serve {
             speed: 0.0,
@@ -151,7 +155,7 @@ impl Cloud {
             .env_clear()
             .envs(self.prefix.environment())
             .env("HOME", self.prefix.root())
-            .env("ONE_AUTH", self.prefix.root().join(user))
+            .env("ONE_AUTH", self.auth(user))
             .env("TZ", "UTC")
             .env("ONEKS_NOW", self.life.sandbox.now().to_string())
             .current_dir(self.prefix.root())
@@ -161,13 +165,19 @@ impl Cloud {
         command
     }
 
+    /// The file with a user's name and password.
+    pub fn auth(&self, user: &str) -> PathBuf {
+        self.prefix.root().join(user)
+    }
+
     /// The SPEC of a cluster.
     pub fn spec_of(&self, id: u32) -> Value {
         serde_json::from_str(&self.life.attribute(id, "SPEC").unwrap()).unwrap()
     }
 }
 
-fn answer(output: std::process::Output) -> Answer {
+/// What a process said.
+pub fn answer(output: std::process::Output) -> Answer {
     Answer {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),

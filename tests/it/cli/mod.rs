@@ -13,5 +13,5 @@ mod refusals;
 mod setup;
 mod strays;
 
-pub use cloud::Cloud;
 use cloud::spec;
+pub use cloud::{Answer, Cloud, answer};

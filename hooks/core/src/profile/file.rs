@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use serde_saphyr::Spanned;
 
 use super::family::{DependencyKind, DependencyOptions};
+use crate::yaml::At;
 
 /// The file as it is written. Keys that it must not have are refused.
 #[derive(Deserialize)]
@@ -15,14 +15,14 @@ pub(super) struct File {
     pub(super) name: String,
     pub(super) description: String,
     #[serde(default)]
-    pub(super) family: Option<Spanned<String>>,
-    pub(super) supported_k8s_versions: Vec<Spanned<String>>,
+    pub(super) family: Option<At<String>>,
+    pub(super) supported_k8s_versions: Vec<At<String>>,
     #[serde(default)]
-    pub(super) dependencies: Vec<Spanned<FileDependency>>,
-    pub(super) user_inputs: Vec<Spanned<FileInput>>,
-    pub(super) flavours: BTreeMap<String, Spanned<FileFlavour>>,
+    pub(super) dependencies: Vec<At<FileDependency>>,
+    pub(super) user_inputs: Vec<At<FileInput>>,
+    pub(super) flavours: BTreeMap<String, At<FileFlavour>>,
     #[serde(default)]
-    pub(super) settings: Option<Spanned<Value>>,
+    pub(super) settings: Option<At<Value>>,
     #[serde(default)]
     pub(super) metadata: Value,
 }
@@ -50,7 +50,7 @@ pub(super) struct FileInput {
     #[serde(default)]
     pub(super) default: Option<Value>,
     #[serde(default, rename = "match")]
-    pub(super) limits: Option<Spanned<FileMatch>>,
+    pub(super) limits: Option<At<FileMatch>>,
 }
 
 /// Limits of an input.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use oneks_driver::Role;
 use serde::Deserialize;
 use serde_json::Value;
-use serde_saphyr::Spanned;
 
 use crate::version::Version;
+use crate::yaml::{self, At};
 
 use super::family::{Catalog, Dependency, DependencyKind, Family, Flavour, ImageMark, ProfileError};
 use super::file::{File, FileDependency, FileFlavour, FileInput, FileMatch};
@@ -79,9 +79,8 @@ struct Wrong<'a> {
 }
 
 impl Wrong<'_> {
-    fn at<T>(&mut self, place: &Spanned<T>, reason: impl Into<String>) {
-        self.errors
-            .push(error(self.file, Some(place.referenced.line()), reason));
+    fn at<T>(&mut self, place: &At<T>, reason: impl Into<String>) {
+        self.errors.push(error(self.file, Some(place.line), reason));
     }
 }
 
@@ -92,15 +91,7 @@ fn family(
     text: &str,
     files: &BTreeMap<&str, &str>,
 ) -> Result<Family, Vec<ProfileError>> {
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|e| {
-        let line = e.location().map(|l| l.line()).filter(|line| *line > 0);
-        let reason = e.without_snippet().to_string();
-        // The place is said already, and advice for programmers is of no use here.
-        let reason = reason.split(" at line ").next().unwrap_or(&reason);
-        let reason = reason.split(", set DuplicateKeyPolicy").next().unwrap_or(reason);
-        vec![error(path, line, reason)]
-    })?;
+    let file: File = yaml::from_str(text).map_err(|e| vec![error(path, e.line(), e.reason())])?;
     let mut wrong = Wrong {
         file: path,
         errors: Vec::new(),
@@ -154,7 +145,7 @@ fn family(
     }
 }
 
-fn versions(given: &[Spanned<String>], wrong: &mut Wrong<'_>) -> Vec<String> {
+fn versions(given: &[At<String>], wrong: &mut Wrong<'_>) -> Vec<String> {
     let mut seen = BTreeSet::new();
     for version in given {
         if Version::parse(&version.value).is_none_or(|v| v.to_string() != version.value) {
@@ -169,7 +160,7 @@ fn versions(given: &[Spanned<String>], wrong: &mut Wrong<'_>) -> Vec<String> {
     given.iter().map(|v| v.value.clone()).collect()
 }
 
-fn dependencies(role: Role, given: Vec<Spanned<FileDependency>>, wrong: &mut Wrong<'_>) -> Vec<Dependency> {
+fn dependencies(role: Role, given: Vec<At<FileDependency>>, wrong: &mut Wrong<'_>) -> Vec<Dependency> {
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for place in given {
@@ -201,7 +192,7 @@ fn dependencies(role: Role, given: Vec<Spanned<FileDependency>>, wrong: &mut Wro
     all
 }
 
-fn inputs(given: Vec<Spanned<FileInput>>, wrong: &mut Wrong<'_>) -> Vec<UserInput> {
+fn inputs(given: Vec<At<FileInput>>, wrong: &mut Wrong<'_>) -> Vec<UserInput> {
     let mut all: Vec<UserInput> = Vec::new();
     for place in given {
         let input = &place.value;
@@ -283,9 +274,9 @@ fn limits_of(kind: InputType, file: &FileMatch) -> Result<InputMatch, String> {
     }
 }
 
-fn flavours(family: &mut Family, given: BTreeMap<String, Spanned<FileFlavour>>, wrong: &mut Wrong<'_>) {
+fn flavours(family: &mut Family, given: BTreeMap<String, At<FileFlavour>>, wrong: &mut Wrong<'_>) {
     let mut given: Vec<_> = given.into_iter().collect();
-    given.sort_by_key(|(_, place)| (place.referenced.line(), place.referenced.column()));
+    given.sort_by_key(|(_, place)| (place.line, place.column));
     for (position, (name, place)) in given.into_iter().enumerate() {
         for (key, value) in &place.value.defaults {
             let checked = match family.input(key) {
@@ -316,7 +307,7 @@ fn flavours(family: &mut Family, given: BTreeMap<String, Spanned<FileFlavour>>, 
 }
 
 /// Reads `settings.images`: one mark, or several to try in order, for each purpose.
-fn images(family: &mut Family, settings: &Spanned<Value>, wrong: &mut Wrong<'_>) {
+fn images(family: &mut Family, settings: &At<Value>, wrong: &mut Wrong<'_>) {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Marks {

@@ -122,9 +122,9 @@ fn what_is_wrong_is_named_with_its_line() {
         (
             "name: Test\n",
             "title: Test\n",
-            "F:1: unknown field `title`, expected one of name",
+            "F:1: unknown field `title`, expected one of `name`",
         ),
-        ("name: Test\n", "", "F:14: missing field `name`"),
+        ("name: Test\n", "", "F:1: missing field `name`"),
         (
             "name: Test\n",
             "name: Test\nname: Again\n",
@@ -158,7 +158,7 @@ fn what_is_wrong_is_named_with_its_line() {
         (
             "    mandatory: true",
             "    mandatory: maybe",
-            "F:7: invalid boolean",
+            "F:7: invalid type: string \"maybe\", expected a boolean",
         ),
         (
             "    mandatory: true",
