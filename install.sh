@@ -217,6 +217,10 @@ do_remove() {
     done < <(rows)
     for path in "${!was[@]}"; do drop_unless_edited "$path" /dev/null; done
     rm -f "$record"
+    # The hook manager's folder of additions may have others of its administrator.
+    if path=$(target UNITS/opennebula-hem.service.d) && [ -d "$path" ]; then
+        rmdir "$path" 2>/dev/null || true
+    fi
     # Folders that were made for these files only, and are empty now.
     for place in LIB SHARE VAR DOC; do
         path=$(target "$place")

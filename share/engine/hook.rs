@@ -24,6 +24,9 @@ use crate::sweep;
 /// Most passes that one hook runs for a cluster before it leaves the rest to the next event or the sweep.
 const MAX_PASSES: u32 = 8;
 
+/// The arguments can't be understood.
+const USAGE: u8 = 64;
+
 /// The pass failed and is worth another try: the marks stay.
 const TRY_AGAIN: u8 = 75;
 
@@ -48,11 +51,17 @@ pub fn main(kind: Kind) -> ExitCode {
     }
 }
 
-/// Runs the sweep.
+/// Runs the sweep. With `--all` it looks at everything, whatever this front-end noted: see [`sweep::sweep_all`].
 pub fn sweep_main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let sweeps: fn(&Service, u64) -> _ = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => sweep::sweep,
+        ["--all"] => sweep::sweep_all,
+        _ => return usage(),
+    };
     let run = || -> anyhow::Result<()> {
         let (service, now) = open("sweep")?;
-        let report = sweep::sweep(&service, now)?;
+        let report = sweeps(&service, now)?;
         sweep::note(service.gate.dir(), now);
         if report.failed.is_empty() {
             return Ok(());
@@ -64,6 +73,12 @@ pub fn sweep_main() -> ExitCode {
         )
     };
     finish(run())
+}
+
+#[allow(clippy::print_stderr)] // Whoever starts it by hand sees no log.
+fn usage() -> ExitCode {
+    eprintln!("usage: sweep [--all]");
+    ExitCode::from(USAGE)
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

@@ -98,6 +98,12 @@ impl Notes {
         self.remove("swept");
     }
 
+    /// Forgets when everything was read and compared: events were lost, and the next sweep looks at all.
+    pub fn begin_anew(&self) {
+        self.forget_times();
+        self.remove("compared");
+    }
+
     /// Notes that nothing is left of a cluster.
     pub fn end(&self, id: u32) {
         self.remove(&format!("{id}.watch"));

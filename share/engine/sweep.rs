@@ -71,6 +71,17 @@ pub fn sweep(service: &Service, now: u64) -> Result<Report, PassError> {
     sweep_through(service, &service.gate, now)
 }
 
+/// Sweeps over all clusters, whatever this front-end noted: for one that has just become leader, or whose hook manager
+/// has just been started. What is noted is forgotten first; if OpenNebula does not answer yet, the next sweep does the
+/// same.
+///
+/// # Errors
+/// The documents can't be read, or the gate's files fail.
+pub fn sweep_all(service: &Service, now: u64) -> Result<Report, PassError> {
+    Notes::new(service.gate.dir()).begin_anew();
+    sweep(service, now)
+}
+
 /// Like [`sweep`], with another gate than the service's own: one whose file operations are watched, or end.
 ///
 /// # Errors

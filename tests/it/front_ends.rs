@@ -235,3 +235,60 @@ fn a_front_end_that_is_alone_pays_nothing_for_others() {
     assert!(calls.calls.iter().all(|c| c.method != "one.zone.raftstatus"));
     assert_eq!(life.status(id).claim, None);
 }
+
+/// A cluster at rest on a front-end that led, until a moment ago another did, and leads again. What came meanwhile reached
+/// the other one only.
+fn leads_again() -> (Life, u32, Prefix) {
+    let mut life = Life::plain();
+    let home = Prefix::new("http://127.0.0.1:1/RPC2");
+    life.service = member(front_end(&home, Arc::new(life.sandbox.clone())), "a");
+    let id = life.create(&alice(), "demo", &plain_life::spec(1));
+    life.until_state(id, "RUNNING", 1200);
+    life.pass_time(1500);
+    // It has just read everything, and has noted that.
+    sweep::sweep_all(&life.service, life.sandbox.now()).unwrap();
+    life.sandbox.faults(|f| f.events.lose = 100);
+    (life, id, home)
+}
+
+#[test]
+fn a_new_leader_looks_at_what_only_the_old_one_heard_of() {
+    let (mut life, id, _home) = leads_again();
+    life.set(&alice(), id, "SPEC", &plain_life::spec(2).to_string());
+    life.sandbox.faults(|f| f.events.lose = 0);
+    let now = life.sandbox.now() + 5;
+    let timed = sweep::sweep(&life.service, now).unwrap();
+    assert_eq!(
+        (timed.clusters, timed.looked_at),
+        (0, 0),
+        "its notes say that nothing is due"
+    );
+    assert_eq!(sweep::sweep_all(&life.service, now).unwrap().looked_at, 1);
+    assert_eq!(life.state(id), "SCALING", "{}", life.report());
+    life.until_state(id, "RUNNING", 600);
+    assert_eq!(life.status(id).node_groups[0].vms.len(), 2);
+
+    // A cluster at rest that lost a machine.
+    let (life, id, _home) = leads_again();
+    let vm = life.status(id).node_groups[0].vms[0].id;
+    life.ask(&alice(), "one.vm.action", &["poweroff-hard".into(), vm.into()]);
+    life.sandbox.advance(30);
+    let now = life.sandbox.now();
+    assert_eq!(sweep::sweep(&life.service, now).unwrap().looked_at, 0);
+    assert_eq!(sweep::sweep_all(&life.service, now).unwrap().looked_at, 1);
+    assert_eq!(life.state(id), "WARNING", "{}", life.report());
+}
+
+#[test]
+fn a_new_leader_whose_oned_does_not_lead_yet_looks_with_its_next_sweep() {
+    let (life, id, _home) = leads_again();
+    life.set(&alice(), id, "SPEC", &plain_life::spec(2).to_string());
+    life.sandbox.faults(|f| f.follower = true);
+    let now = life.sandbox.now();
+    let early = sweep::sweep_all(&life.service, now).unwrap();
+    assert!(early.not_leader && early.looked_at == 0, "{early:?}");
+    assert_eq!(life.state(id), "RUNNING");
+    life.sandbox.faults(|f| f.follower = false);
+    assert_eq!(sweep::sweep(&life.service, now + 60).unwrap().looked_at, 1);
+    assert_eq!(life.state(id), "SCALING", "{}", life.report());
+}

@@ -275,6 +275,15 @@ fn a_package_finds_its_files_below_destdir_where_the_programs_look_for_them() {
     let unit =
         std::fs::read_to_string(stage.join("usr/lib/systemd/system/opennebula-ks-sweep.service")).unwrap();
     assert!(unit.contains(&format!("ExecStart={}\n", layout.hooks.join("sweep").display())));
+    let sweep_all = "opennebula-ks-sweep-all.service";
+    let unit = std::fs::read_to_string(stage.join("usr/lib/systemd/system").join(sweep_all)).unwrap();
+    assert!(unit.contains(&format!(
+        "ExecStart={} --all\n",
+        layout.hooks.join("sweep").display()
+    )));
+    let hem = stage.join("usr/lib/systemd/system/opennebula-hem.service.d/oneks.conf");
+    let hem = std::fs::read_to_string(hem).unwrap();
+    assert!(hem.contains(&format!("\nWants={sweep_all}\n")));
     let rotated = std::fs::read_to_string(stage.join("etc/logrotate.d/opennebula-ks")).unwrap();
     assert!(rotated.starts_with(&format!("{} {{", layout.log.display())));
 }

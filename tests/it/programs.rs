@@ -37,3 +37,18 @@ fn no_program_needs_a_library_beyond_the_c_library() {
         }
     }
 }
+
+#[test]
+fn the_sweep_refuses_arguments_that_it_does_not_know() {
+    for arguments in [&["--everything"][..], &["--all", "--all"], &[""]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sweep"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(64), "usage: sweep [--all]\n")
+        );
+    }
+}
