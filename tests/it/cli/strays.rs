@@ -1,5 +1,9 @@
 //! `oneks audit` and `oneks gc`: what is left of a cluster whose document went unnoticed.
 
+#![allow(clippy::print_stderr)] // how many cases there were
+
+use oneks_sandbox::{CallFault, Effect, When};
+
 use super::Cloud;
 
 /// A cloud in which the document of a running cluster was deleted, and nobody noticed.
@@ -187,4 +191,58 @@ fn a_credential_without_a_cluster_is_found_and_revoked_and_never_shown() {
         tokens.contains("of-her-own") && tokens.contains("work") && !tokens.contains(&own),
         "{tokens}"
     );
+}
+
+/// Faults by which a command dies with its n-th call: before it, or after oned has carried it out.
+fn death(n: u64, done: bool) -> Vec<CallFault> {
+    let answer_is_lost = CallFault::any(When::Nth(n), Effect::DropAnswer);
+    let rest = CallFault::any(When::From(n), Effect::RefuseConnection);
+    if done {
+        vec![answer_is_lost, rest]
+    } else {
+        vec![rest]
+    }
+}
+
+#[test]
+fn a_removal_that_dies_at_any_call_is_finished_by_the_next_and_touches_nobody_else() {
+    let all = std::env::var("ONEKS_TESTS").is_ok_and(|value| value == "all");
+    let (mut cases, step) = (0, if all { 1 } else { 9 });
+    for done in [false, true] {
+        for n in (1..).step_by(step) {
+            let mut cloud = forgotten();
+            let text =
+                "NAME=\"oneks-0-workers-x\"\nCPU=1\nMEMORY=64\nONEKS=[CLUSTER_ID=\"1\",TYPE=\"NODE\"]".into();
+            cloud
+                .life
+                .ask("mallory:mallorypw", "one.vm.allocate", &[text, false.into()]);
+            cloud.life.sandbox.faults(|faults| faults.calls = death(n, done));
+            let cut = cloud.watch_without_hooks("oneadmin", "gc --yes --interval 0");
+            cloud.life.sandbox.faults(|faults| faults.calls.clear());
+            if cut.code == 0 {
+                break;
+            }
+            cases += 1;
+            cloud
+                .watch_without_hooks("oneadmin", "gc --yes --interval 0")
+                .good();
+            let left = cloud
+                .run("oneadmin", "audit -l USER,WHY --csv --no-header")
+                .good();
+            assert_eq!(
+                left, "mallory,its name does not fit its mark\n",
+                "call {n}, done: {done}"
+            );
+            assert_eq!(cloud.life.sandbox.live_vms().len(), 1);
+            assert_eq!(
+                (
+                    cloud.life.sandbox.vrouters().len(),
+                    cloud.life.sandbox.templates().len()
+                ),
+                (0, 0)
+            );
+        }
+    }
+    eprintln!("a removal that dies: {cases} cases");
+    assert!(cases > 3, "{cases} cases");
 }
