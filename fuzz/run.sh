@@ -18,6 +18,8 @@ if [ "$#" -eq 0 ]; then
 fi
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 cargo build --quiet --locked --package oneks-fuzz
+# The versions that the build has; cargo adds the fuzzer's own.
+cp Cargo.lock fuzz/Cargo.lock
 
 # Without a sanitizer the stable toolchain is enough: there is no unsafe code of ours to watch.
 options=(--sanitizer none)
