@@ -18,7 +18,7 @@ impl Driver for Capone {
             Action::Scale { cluster, group } => answer(&steps::scale(cluster, group)?),
             Action::Upgrade { group, .. } => answer(&steps::upgrade(group)?),
             Action::Deprovision { group, .. } => answer(&steps::deprovision(group)?),
-            Action::Probe { cluster, group } => answer(&probe::script(cluster, group)?),
+            Action::Probe { cluster, group, wait } => answer(&probe::script(cluster, group, *wait)?),
             Action::Observe { group, output, .. } => answer(&observe::observe(group, output.as_ref())?),
             Action::Kubeconfig {
                 cluster,

@@ -5,15 +5,28 @@ use oneks_driver::{Cluster, DriverError, Group, Role, Script};
 use serde::Deserialize;
 
 use crate::script::Target;
+use crate::settings::Settings;
 
-/// Seconds for the script: five questions of at most half a minute each.
-const TIMEOUT: u64 = 160;
+/// Seconds for the script without its waiting: eight questions of at most half a minute each, and one pause.
+const TIMEOUT: u64 = 270;
+
+/// Seconds between two looks of a script that waits.
+const PAUSE: u64 = 10;
+
+/// Seconds after which it no longer waits for an API server that does not answer, and for counts that stay as they are.
+/// Somebody wants to know why.
+const SILENCE: u64 = 60;
+const STILL: u64 = 180;
 
 /// Answers `probe`.
 ///
+/// A script that waits looks again and again at what counts, in three questions; only then it asks for everything.
+/// See `wait.sh.j2` for
+/// what it does not wait for.
+///
 /// # Errors
-/// None that an administrator could do anything about.
-pub fn script(cluster: &Cluster, group: &Group) -> Result<Script, DriverError> {
+/// `BadProfile`.
+pub fn script(cluster: &Cluster, group: &Group, wait: u64) -> Result<Script, DriverError> {
     let target = Target::of(group);
     let selector = match group.role {
         Role::ControlPlane => "cluster.x-k8s.io/control-plane".to_owned(),
@@ -25,8 +38,20 @@ pub fn script(cluster: &Cluster, group: &Group) -> Result<Script, DriverError> {
         resource => target.resource,
         version_path => Value::from_safe_string(target.version_path.to_owned()),
         selector => format!("cluster.x-k8s.io/cluster-name={},{selector}", cluster.name),
+        replicas => number(group.replicas.into()),
+        version => Settings::of(group)?.rke2.version(&group.version),
+        waits => wait > 0,
+        wait => number(wait),
+        pause => number(PAUSE),
+        silence => number(SILENCE),
+        still => number(STILL),
     };
-    crate::script::script("probe.sh.j2", &context, TIMEOUT)
+    crate::script::script("probe.sh.j2", &context, TIMEOUT + wait)
+}
+
+/// A number as arithmetic in a script takes it: without quotes.
+fn number(number: u64) -> Value {
+    Value::from_safe_string(number.to_string())
 }
 
 /// What the script prints.

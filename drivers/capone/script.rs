@@ -58,6 +58,7 @@ pub fn script(name: &str, context: &Value, timeout: u64) -> Result<Script, Drive
         ("probe.sh.j2", include_str!("scripts/probe.sh.j2")),
         ("rotate.sh.j2", include_str!("scripts/rotate.sh.j2")),
         ("scale.sh.j2", include_str!("scripts/scale.sh.j2")),
+        ("wait.sh.j2", include_str!("scripts/wait.sh.j2")),
     ]
     .map(|(name, text)| (name.to_owned(), text.to_owned()))
     .into();

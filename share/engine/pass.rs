@@ -371,7 +371,7 @@ impl Work<'_> {
         let changed = begun && previous.accepted.as_ref() != spec;
         let stranger = begun && !self.hints.vms.is_subset(&known);
         let many =
-            deleting || changed || stranger || begun && self.depth == Depth::All || makes_vms(previous);
+            deleting || changed || stranger || begun && self.depth == Depth::All || vms_change(previous);
         if many {
             return watcher.look(observed, &oneks_core::Need::AllVms);
         }
@@ -485,10 +485,13 @@ impl Work<'_> {
     }
 }
 
-/// Does the plan make VMs itself, and has a reason to? Before it does it looks at all.
-fn makes_vms(status: &Status) -> bool {
+/// Is there a group whose VMs come and go? Where the plan makes them itself, it looks at all before; where Kubernetes does,
+/// nobody has told their ids when a probe has waited for them.
+fn vms_change(status: &Status) -> bool {
     let by_hooks = status.placed.as_ref().is_some_and(|p| !p.capabilities.guest);
-    by_hooks && status.groups().any(|g| g.work.is_some())
+    let probed = status.guest_exec.as_ref().filter(|e| e.probes()).map(|e| e.group);
+    let mut working = status.groups().filter(|g| g.work.is_some());
+    working.any(|g| by_hooks || probed == Some(g.id))
 }
 
 /// One line per action that was taken.

@@ -27,4 +27,5 @@ mod profile;
 mod programs;
 mod rotate;
 mod support;
+mod waits;
 mod wake_ups;

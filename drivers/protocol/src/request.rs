@@ -75,6 +75,10 @@ pub enum Action {
         cluster: Box<Cluster>,
         /// The group.
         group: Box<Group>,
+        /// Seconds for which the script may wait for the group to be what is wanted before it answers; its `timeout`
+        /// includes them. A driver that can't wait has it answer at once.
+        #[serde(default)]
+        wait: u64,
     },
     /// What the probe's output, or without one the state of the VMs, says. Answered with [`crate::Observation`].
     Observe {

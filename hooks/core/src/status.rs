@@ -210,10 +210,26 @@ pub struct GuestExec {
     pub token: String,
     /// Fingerprint of the script, or of what a probe is made for.
     pub script: String,
+    /// What the probe is made for that follows in the same command, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// Seconds for which it may wait in the guest for something to happen.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wait: u64,
+    /// Something more urgent waits: at the deadline it is ended, and nobody is blamed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
     /// When it was issued, seconds since the epoch.
     pub issued: u64,
     /// When it counts as stuck, seconds since the epoch.
     pub deadline: u64,
+}
+
+impl GuestExec {
+    /// Does it tell how its group is?
+    pub fn probes(&self) -> bool {
+        self.purpose == Purpose::Probe || self.probe.is_some()
+    }
 }
 
 /// What a guest command does.

@@ -86,12 +86,15 @@ pub fn scripts() -> BTreeMap<String, Script> {
             let steps: Steps = ask(act(Box::new(cluster()), Box::new(group(role, flavour)))).unwrap();
             scripts.insert(format!("{name}-{of}"), steps.script.unwrap());
         }
-        let probe: Script = ask(Action::Probe {
-            cluster: Box::new(cluster()),
-            group: Box::new(group(role, flavour)),
-        })
-        .unwrap();
-        scripts.insert(format!("probe-{of}"), probe);
+        for (name, wait) in [("probe", 0), ("wait", 600)] {
+            let probe: Script = ask(Action::Probe {
+                cluster: Box::new(cluster()),
+                group: Box::new(group(role, flavour)),
+                wait,
+            })
+            .unwrap();
+            scripts.insert(format!("{name}-{of}"), probe);
+        }
     }
     let plane = group(Role::ControlPlane, "ha");
     scripts.insert("rotate".to_owned(), rotate(&cluster(), &plane));
@@ -140,7 +143,7 @@ fn equal_requests_get_equal_replies() {
 #[test]
 fn scripts_have_a_deadline_and_come_as_a_whole() {
     for (name, script) in scripts() {
-        assert!((30..=600).contains(&script.timeout), "{name}");
+        assert!((30..=900).contains(&script.timeout), "{name}");
         assert!(script.text.starts_with("set -eu\n"), "{name}");
         assert!(script.text.ends_with('\n'), "{name}");
         // In base64 it travels as one argument of a command.

@@ -32,7 +32,26 @@ impl Node {
         )
         .unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { folder }
+        let node = Self { folder };
+        // Time passes only when a script sleeps.
+        node.program("date", r#"cat "$clock" 2>/dev/null || echo 1000"#);
+        let sleep = r#"now=$(cat "$clock" 2>/dev/null || echo 1000); echo $((now + $1)) >"$clock""#;
+        node.program("sleep", sleep);
+        node
+    }
+
+    /// How long scripts have slept, seconds.
+    fn slept(&self) -> u64 {
+        let clock = fs::read_to_string(self.folder.path().join("clock")).unwrap_or_default();
+        clock.trim().parse::<u64>().map_or(0, |now| now - 1000)
+    }
+
+    /// Puts another program in front of the guest's own. `$clock` is a file that it may keep.
+    fn program(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        let clock = self.folder.path().join("clock");
+        fs::write(&path, format!("#!/bin/sh\nclock='{}'\n{text}\n", clock.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Runs a script as the guest agent does.
@@ -432,6 +451,126 @@ fn a_probe_of_a_group_under_way_tells_why() {
         message.contains("is being deleted: Drain not completed yet"),
         "{message}"
     );
+}
+
+/// It looks at what counts until that is as wanted, and then asks for everything. Where nothing changes it tells so after
+/// three minutes.
+#[test]
+fn a_probe_that_waits_answers_once_the_group_is_settled() {
+    const RUN: &str = "Running=a\\nRunning=b";
+    const WELL: &str = " a=True  b=True  c=False ";
+    let version = "v1.34.2+rke2r1";
+    for (counts, machines, nodes, waits, what) in [
+        ("2|2|2|2|2|2|", RUN, WELL, 0, "settled"),
+        ("2|2|2|2|2|2|0", RUN, WELL, 0, "settled, with a zero"),
+        ("", "", WELL, 0, "there is nothing to wait for"),
+        ("2|2|3|2|2|2|", RUN, WELL, 0, "another number is wanted"),
+        ("2|2|2|1|1|1|1", "Running=a\\nFailed=", WELL, 0, "one has failed"),
+        ("3|2|2|2|2|2|", RUN, WELL, 180, "not seen by the controller"),
+        ("2|2|2|3|2|2|", RUN, WELL, 180, "one too many"),
+        ("2|2|2|2|1|2|", RUN, WELL, 180, "one of the old"),
+        ("2|2|2|2|2|1|1", RUN, WELL, 180, "one not ready"),
+        ("2|2|2||||", "", WELL, 180, "no counts yet"),
+        (
+            "2|2|2|2|2|2|",
+            "Running=a\\n2026-11-22T10:00:00ZDeleting=b",
+            WELL,
+            180,
+            "one is being deleted",
+        ),
+        (
+            "2|2|2|2|2|2|",
+            "Running=a\\nProvisioned=",
+            WELL,
+            180,
+            "one has no node",
+        ),
+        (
+            "2|2|2|2|2|2|",
+            RUN,
+            " a=True  b=Unknown ",
+            180,
+            "one is out of reach",
+        ),
+        ("2|2|2|2|2|2|", RUN, "", 180, "nodes are not told"),
+    ] {
+        let counts = if counts.is_empty() {
+            String::new()
+        } else {
+            format!("{counts}|{version}")
+        };
+        let node = Node::new(&waiting(&counts, machines, nodes));
+        let output = node.run(&scripts()["wait-workers"].text);
+        assert_eq!((output.return_code, output.stderr.as_str()), (0, ""), "{what}");
+        assert_eq!(node.slept(), waits, "{what}");
+        assert_eq!(node.calls().lines().count() as u64, (waits / 10).max(1), "{what}");
+        let report: Value = serde_json::from_str(&output.stdout).unwrap();
+        assert!(report.get("machines").is_some(), "{what}");
+    }
+}
+
+/// A kubectl that answers what a waiting script asks for. Each look is noted in `$calls`.
+fn waiting(counts: &str, machines: &str, nodes: &str) -> String {
+    format!(
+        r#"case "$*" in
+  *'{{.metadata.generation}}|'*) echo counts >>"$calls"; printf %s "{counts}";;
+  *'{{range .items[*]}}{{.metadata.deletionTimestamp}}{{.status.phase}}='*) printf '{machines}\n';;
+  *'{{range .items[*]}} {{.metadata.name}}='*) printf '{nodes}';;
+esac
+"#
+    )
+}
+
+/// As long as something changes it goes on waiting, but not beyond its time.
+#[test]
+fn a_probe_waits_longer_while_something_changes() {
+    let node = Node::new(&waiting(
+        "2|2|2|$(wc -l <\"$calls\")|0|0|2|v1.34.2+rke2r1",
+        "Provisioning=",
+        "",
+    ));
+    let output = node.run(&scripts()["wait-workers"].text);
+    assert_eq!((output.return_code, output.stderr.as_str()), (0, ""));
+    assert_eq!(node.slept(), 600);
+}
+
+/// An API server that is away for a moment is waited for, and does not fill the output. One that stays away is told of, and
+/// nobody waits for what no kubectl knows.
+#[test]
+fn a_probe_that_waits_survives_an_api_server_that_is_away() {
+    let away = |looks: u32| {
+        format!(
+            r#"echo x >>"$calls"
+[ "$(wc -l <"$calls")" -gt {looks} ] || {{ echo 'connection refused' >&2; exit 1; }}
+exit 0
+"#
+        )
+    };
+    // Another version is nothing to wait for either.
+    let node = Node::new(&waiting("2|2|2|2|2|2||v1.33.7+rke2r1", "", ""));
+    assert_eq!(node.run(&scripts()["wait-workers"].text).return_code, 0);
+    assert_eq!(node.slept(), 0);
+
+    let node = Node::new(&away(4));
+    let output = node.run(&scripts()["wait-control-plane"].text);
+    assert_eq!((output.return_code, output.stderr.as_str()), (0, ""));
+    assert_eq!(node.slept(), 20);
+
+    let node = Node::new(&away(1000));
+    let output = node.run(&scripts()["wait-control-plane"].text);
+    assert_eq!((output.return_code, output.stdout.as_str()), (1, ""));
+    assert!(output.stderr.contains("connection refused"), "{}", output.stderr);
+    assert_eq!(node.slept(), 60);
+
+    let kubectl = r#"case "$*" in
+  *nodes*) ;;
+  *) echo 'error: the server doesn'"'"'t have a resource type "clusters"' >&2; exit 1;;
+esac
+"#;
+    let node = Node::new(kubectl);
+    let output = node.run(&scripts()["wait-control-plane"].text);
+    assert_eq!(output.return_code, 0, "{}", output.stderr);
+    assert_eq!(node.slept(), 0);
 }
 
 #[test]

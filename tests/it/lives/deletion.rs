@@ -72,7 +72,7 @@ fn explored(mut scene: Scene, every: usize, least: usize, life: impl FnOnce(&mut
 #[test]
 fn while_it_is_created() {
     let spec = capone_spec("v1.33.7", "standalone", &[("workers", 1)]);
-    explored(Scene::new(&spec), 3, 8, |scene| {
+    explored(Scene::new(&spec), 2, 8, |scene| {
         scene.until_state("RUNNING", 7200);
     });
 }
@@ -80,7 +80,7 @@ fn while_it_is_created() {
 #[test]
 fn while_it_is_created_highly_available() {
     let spec = capone_spec("v1.33.7", "ha", &[]);
-    explored(Scene::new(&spec), 7, 3, |scene| {
+    explored(Scene::new(&spec), 5, 3, |scene| {
         scene.until_state("RUNNING", 7200);
     });
 }

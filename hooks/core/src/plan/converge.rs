@@ -12,7 +12,7 @@ use crate::plan::adopt;
 use crate::plan::context::{Answer, Context, cut};
 use crate::plan::guest::Wanted;
 use crate::plan::health::{Trouble, obstacle};
-use crate::plan::observe::{kubeconfig, observe};
+use crate::plan::observe::{kubeconfig, observe, probe_after};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Goal, Group, LastError, Purpose, Status, Template, Work};
@@ -307,26 +307,18 @@ fn go_on(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group_id: 
             return Progress::Working;
         }
     };
-    if !carry_out(context, status, group_id, &steps) {
-        return Progress::Working;
-    }
-    if group.state == GroupState::Deprovisioning {
+    let carried = carry_out(context, status, group_id, &steps);
+    if carried && group.state == GroupState::Deprovisioning {
         return gone(context, status, group_id, &steps.obsolete_templates);
     }
-    if group.is_control_plane() && !status.kubeconfig && !kubeconfig(context, status, spec, &cluster, &asked)
-    {
+    let kept = !group.is_control_plane() || status.kubeconfig;
+    if !carried || !kept && !kubeconfig(context, status, spec, &cluster, &asked) {
+        if group.state != GroupState::Deprovisioning {
+            probe_after(context, status, spec, group_id, cluster, asked);
+        }
         return Progress::Working;
     }
-    let question = DriverAction::Observe {
-        cluster: cluster.clone(),
-        group: asked.clone(),
-        output: None,
-    };
-    let probe = DriverAction::Probe {
-        cluster,
-        group: asked,
-    };
-    match observe(context, status, spec, group_id, question, probe) {
+    match observe(context, status, spec, group_id, cluster, asked) {
         Progress::Settled if !obsolete(context, status, group_id, &steps.obsolete_templates) => {
             Progress::Carried
         }
@@ -345,16 +337,7 @@ fn find_out(
 ) -> Progress {
     let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
     if !guest || group.probe.is_none() {
-        let question = DriverAction::Observe {
-            cluster: cluster.clone(),
-            group: asked.clone(),
-            output: None,
-        };
-        let probe = DriverAction::Probe {
-            cluster,
-            group: asked,
-        };
-        let progress = observe(context, status, spec, group.id, question, probe);
+        let progress = observe(context, status, spec, group.id, cluster, asked);
         if guest || progress != Progress::Carried {
             return progress;
         }
@@ -483,8 +466,10 @@ fn script_done(context: &mut Context<'_>, status: &mut Status, group_id: u32, sc
         purpose: Purpose::Apply,
         group: group_id,
         script: script.clone(),
+        then: None,
         of: print,
         delay,
+        wait: 0,
     });
     false
 }

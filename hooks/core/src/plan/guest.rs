@@ -8,9 +8,12 @@ use oneks_driver::{Action as DriverAction, Kubeconfig, Observation, Output, Scri
 use crate::action::Action;
 use crate::names::CommandToken;
 use crate::observed::{FailureKind, Kind, Progress as CommandProgress, Vm};
+use crate::plan::bundle;
 use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{driver_cluster, driver_group, group_mut, refuse};
-use crate::plan::observe::{note_nodes, store};
+use crate::plan::observe::{
+    PATIENCE_SHARED, knows_no_others, note_nodes, probe_order, probe_subject, speaks_of_all, store,
+};
 use crate::plan::rotate;
 use crate::plan::router;
 use crate::spec::Spec;
@@ -27,14 +30,21 @@ pub(super) struct Wanted {
     pub purpose: Purpose,
     pub group: u32,
     pub script: Script,
+    /// A probe that follows in the same command, and what it is made for.
+    pub then: Option<(Script, String)>,
     /// Fingerprint of the script, or of what a probe is made for.
     pub of: String,
     /// Seconds to sleep first.
     pub delay: u64,
+    /// Seconds for which it may wait for something to happen.
+    pub wait: u64,
 }
 
+/// Seconds after which a command that changes something and then waits is taken to wait.
+const CHANGING: u64 = 30;
+
 /// Seconds that a command gets whose record was lost, and with it its limit.
-const ADOPTED: u64 = 600;
+const ADOPTED: u64 = 1200;
 
 /// Takes up commands whose record was lost with a STATUS that was not written, and ends those that were given up.
 fn strays(context: &mut Context<'_>, status: &mut Status) {
@@ -81,6 +91,10 @@ fn strays(context: &mut Context<'_>, status: &mut Status) {
                 purpose,
                 token: text,
                 script,
+                probe: None,
+                // It may be one that waits.
+                wait: 1,
+                given_up: false,
                 issued: context.now,
                 deadline: context.now.saturating_add(ADOPTED),
             });
@@ -127,6 +141,11 @@ pub(super) fn collect(context: &mut Context<'_>, status: &mut Status, spec: &Spe
     }
     let vm = context.vms().into_iter().find(|vm| vm.id == exec.vm);
     let Some(vm) = vm.filter(|vm| vm.condition == oneks_driver::VmCondition::Running) else {
+        if exec.wait > 0 || exec.given_up {
+            // A node that was replaced while a command waited on it; another takes it over.
+            status.guest_exec = None;
+            return;
+        }
         return lost(context, status, &exec, "the VM stopped running");
     };
     let ours = vm.command.as_ref().filter(|c| {
@@ -143,15 +162,48 @@ pub(super) fn collect(context: &mut Context<'_>, status: &mut Status, spec: &Spe
         (CommandProgress::Executing, _) | (CommandProgress::Done, None) => {
             if context.now >= exec.deadline {
                 context.act(Action::CancelExec { vm: exec.vm });
-                lost(context, status, &exec, "it did not end in time and was cancelled");
+                if exec.given_up && exec.wait > 0 {
+                    status.guest_exec = Some(cancelled(exec, context.now));
+                } else if exec.given_up {
+                    status.guest_exec = None;
+                } else {
+                    lost(context, status, &exec, "it did not end in time and was cancelled");
+                }
             }
         }
+        (CommandProgress::Failed, _) if exec.given_up => status.guest_exec = None,
         (CommandProgress::Failed, _) => lost(context, status, &exec, "the guest agent could not run it"),
         (CommandProgress::Done, Some(output)) => {
             let output = output.clone();
-            finished(context, status, spec, &exec, &output);
+            ended(context, status, spec, &exec, &output);
         }
     }
+}
+
+/// A command that has ended may have been two.
+fn ended(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &GuestExec, output: &Output) {
+    let (first, second) = bundle::split(output, &exec.token);
+    let (Some(second), Some(of)) = (second, exec.probe.clone()) else {
+        return finished(context, status, spec, exec, &first);
+    };
+    let fetches = exec.purpose == Purpose::Kubeconfig;
+    if !fetches || !status.kubeconfig {
+        finished(context, status, spec, exec, &first);
+        if !context.needs.is_empty() {
+            return;
+        }
+        if fetches && status.kubeconfig {
+            // Whether it can be stored is seen before the group counts as settled.
+            status.guest_exec = Some(exec.clone());
+            return;
+        }
+    }
+    let probe = GuestExec {
+        purpose: Purpose::Probe,
+        script: of,
+        ..exec.clone()
+    };
+    finished(context, status, spec, &probe, &second);
 }
 
 /// A command without a result: the next attempt goes to another node, if there is one.
@@ -269,7 +321,11 @@ fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &
             };
             match context.ask::<Observation>(&spec.driver, question) {
                 Answer::Waiting => return,
-                Answer::Given(observation) => probed(context, status, exec, observation),
+                Answer::Given(observation) => {
+                    if !probed(context, status, exec, observation) {
+                        return;
+                    }
+                }
                 Answer::Refused(e) => blame(context, status, exec, &e.reason, e.message),
             }
         }
@@ -278,18 +334,34 @@ fn finished(context: &mut Context<'_>, status: &mut Status, spec: &Spec, exec: &
     status.guest_exec = None;
 }
 
-fn probed(context: &mut Context<'_>, status: &mut Status, exec: &GuestExec, observation: Observation) {
+/// Notes what a probe found. False if the VMs must be looked at first.
+fn probed(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    exec: &GuestExec,
+    observation: Observation,
+) -> bool {
     let now = context.now;
     let Some(group) = group_mut(status, exec.group) else {
-        return;
+        return true;
     };
+    // Nodes may have come and gone while it waited.
+    if !speaks_of_all(group, &observation) && !context.all_vms() {
+        return false;
+    }
+    let current = exec.script == probe_order(group) && knows_no_others(group, &observation);
     note_nodes(group, &observation);
     group.probe = Some(Probe {
         at: now,
-        of: exec.script.clone(),
+        of: if current {
+            probe_subject(group)
+        } else {
+            exec.script.clone()
+        },
         observation,
     });
     group.reset_attempts();
+    true
 }
 
 /// The last line that says something; that is where tools put the cause.
@@ -318,8 +390,11 @@ fn without_long_words(text: &str) -> String {
 
 /// Starts the most urgent of the wanted commands, if none is under way and a node can take it.
 pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
-    if status.guest_exec.is_some() || !context.needs.is_empty() {
+    if !context.needs.is_empty() {
         return;
+    }
+    if status.guest_exec.is_some() {
+        return make_way(context, status);
     }
     let last_probe = |id: u32| {
         status
@@ -333,7 +408,13 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
     let Some(index) = (0..context.wanted.len()).min_by_key(|&i| urgent(&context.wanted[i])) else {
         return;
     };
-    let wanted = context.wanted.swap_remove(index);
+    let mut wanted = context.wanted.swap_remove(index);
+    if !context.wanted.is_empty() {
+        // Others want a node, too: whoever can wait does so later.
+        if wanted.then.take().is_some() {
+            wanted.wait = 0;
+        }
+    }
     let attempts = match (wanted.purpose, &status.rotation) {
         (Purpose::Rotate, Some(rotation)) => rotation.attempts,
         _ => status
@@ -349,10 +430,14 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
         purpose: format!("{}-{}-{}", wanted.purpose.as_str(), wanted.group, wanted.of),
         serial: status.commands,
     };
+    let text = match &wanted.then {
+        Some((then, _)) => bundle::join(&wanted.script.text, &then.text, &token.to_string()),
+        None => wanted.script.text.clone(),
+    };
     let script = if wanted.delay == 0 {
-        wanted.script.text.clone()
+        text
     } else {
-        format!("sleep {}\n{}", wanted.delay, wanted.script.text)
+        format!("sleep {}\n{text}", wanted.delay)
     };
     let action = Action::Exec {
         vm,
@@ -375,6 +460,7 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
     let limit = wanted
         .script
         .timeout
+        .saturating_add(wanted.then.as_ref().map_or(0, |(script, _)| script.timeout))
         .saturating_add(wanted.delay)
         .saturating_add(GRACE);
     status.guest_exec = Some(GuestExec {
@@ -383,9 +469,59 @@ pub(super) fn dispatch(context: &mut Context<'_>, status: &mut Status) {
         purpose: wanted.purpose,
         token: token.to_string(),
         script: wanted.of,
+        probe: wanted.then.map(|(_, of)| of),
+        wait: wanted.wait,
+        given_up: false,
         issued: context.now,
         deadline: context.now.saturating_add(limit),
     });
+}
+
+/// A command that only waits makes way for what can't wait.
+fn make_way(context: &mut Context<'_>, status: &mut Status) {
+    let Some(exec) = &status.guest_exec else {
+        return;
+    };
+    let same = |w: &Wanted| (w.purpose, w.group, &w.of) == (exec.purpose, exec.group, &exec.script);
+    let urgent = |w: &Wanted| {
+        let changes = w.purpose != Purpose::Probe && w.delay == 0;
+        // Its answer will be about something that nobody wants any more.
+        let outdated = w.group == exec.group && exec.purpose == Purpose::Probe;
+        // A question about another group takes seconds; where several wait they take turns anyway.
+        let other = w.group != exec.group && w.delay == 0 && exec.wait > PATIENCE_SHARED;
+        (changes || outdated || other) && !same(w)
+    };
+    if context.wanted.iter().any(urgent) {
+        give_up(context, status);
+    }
+}
+
+/// Ends the command that is under way if it only waits. One that may still be changing something first gets its time.
+pub(super) fn give_up(context: &mut Context<'_>, status: &mut Status) {
+    let now = context.now;
+    let vms = context.vms();
+    let Some(exec) = status.guest_exec.as_mut().filter(|e| e.wait > 0 && !e.given_up) else {
+        return;
+    };
+    let vm = vms.into_iter().find(|vm| vm.id == exec.vm);
+    let changed_by = exec.issued.saturating_add(CHANGING);
+    if (exec.purpose == Purpose::Probe || changed_by <= now) && vm.is_some_and(|vm| vm.steady) {
+        context.act(Action::CancelExec { vm: exec.vm });
+        *exec = cancelled(exec.clone(), now);
+    } else {
+        exec.given_up = true;
+        exec.deadline = changed_by.max(now.saturating_add(1)).min(exec.deadline);
+    }
+}
+
+/// A command that was told to end. It stays noted until it has: the VM is heard of then, and takes the next one.
+fn cancelled(exec: GuestExec, now: u64) -> GuestExec {
+    GuestExec {
+        wait: 0,
+        given_up: true,
+        deadline: now.saturating_add(GRACE),
+        ..exec
+    }
 }
 
 /// A control-plane node that can take a command. After a failure the next one gets its turn.
@@ -404,6 +540,8 @@ fn node(context: &mut Context<'_>, attempts: u32) -> Option<u32> {
     let nodes: Vec<u32> = context
         .vms()
         .into_iter()
+        // The newest first: it will be replaced last.
+        .rev()
         .filter(|vm| vm.tag.as_ref().is_some_and(|t| t.kind == Kind::ControlPlane))
         .filter(free)
         .map(|vm| vm.id)

@@ -1,7 +1,7 @@
 //! Is a group at rest well? VMs come and go by themselves: health checks replace nodes, somebody powers one off. That
 //! is a WARNING while it lasts, and never looks like a user's change.
 
-use oneks_driver::{Action as DriverAction, VmCondition};
+use oneks_driver::VmCondition;
 
 use crate::observed::{Kind, Vm};
 use crate::plan::context::Context;
@@ -236,16 +236,6 @@ fn ask_again(context: &mut Context<'_>, status: &mut Status, spec: &Spec, id: u3
     let goal = group.goal.clone()?;
     let cluster = driver_cluster(context, status, spec)?;
     let asked = driver_group(context, &group, &goal, spec).ok()??;
-    let (cluster, asked) = (Box::new(cluster), Box::new(asked));
-    let question = DriverAction::Observe {
-        cluster: cluster.clone(),
-        group: asked.clone(),
-        output: None,
-    };
-    let probe = DriverAction::Probe {
-        cluster,
-        group: asked,
-    };
-    let progress = observe(context, status, spec, id, question, probe);
+    let progress = observe(context, status, spec, id, Box::new(cluster), Box::new(asked));
     context.needs.is_empty().then_some(progress)
 }

@@ -18,6 +18,7 @@
 
 mod accept;
 mod adopt;
+mod bundle;
 mod context;
 mod control_plane;
 mod converge;

@@ -12,7 +12,7 @@ use crate::observed::Kind;
 use crate::plan::{Desired, credential_look};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
-use crate::status::{Group, Purpose, Status};
+use crate::status::{Group, Status};
 
 /// What an event said of a virtual machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ fn reports(status: &Status) -> bool {
 /// Is a guest command under way whose result tells what became of the group's nodes?
 fn heard_of_nodes(status: &Status, group: &Group) -> bool {
     let exec = status.guest_exec.as_ref();
-    group.work.is_some() && exec.is_some_and(|e| e.group == group.id && e.purpose == Purpose::Probe)
+    group.work.is_some() && exec.is_some_and(|e| e.group == group.id && e.probes() && !e.given_up)
 }
 
 /// Will the group be looked at for a better reason than a node that begins to run? Each node of an upgrade is noted as it

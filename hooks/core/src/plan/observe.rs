@@ -7,11 +7,23 @@ use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut, r
 use crate::plan::guest::Wanted;
 use crate::spec::Spec;
 use crate::state::GroupState;
-use crate::status::{Group, Purpose, Status};
-use oneks_driver::{Action as DriverAction, Cluster, Group as DriverGroup, Kubeconfig, Observation, Script};
+use crate::status::{Group, GroupVm, Purpose, Status};
+use oneks_driver::{
+    Action as DriverAction, Cluster, Group as DriverGroup, Kubeconfig, Node, Observation, Script,
+};
 
 /// Seconds between two probes while a group is not settled yet: first, longest.
 const PROBE_PAUSE: (u64, u64) = (20, 60);
+
+/// Seconds for which a script may wait in the guest until the group is settled: for the only group that is worked on, and
+/// for one of several that need the same nodes for their commands. How far an upgrade is,
+/// its virtual machines tell meanwhile.
+const PATIENCE: u64 = 600;
+const PATIENCE_UPGRADE: u64 = 1200;
+pub(super) const PATIENCE_SHARED: u64 = 60;
+
+/// Seconds before a deadline at which nothing waits any more: the cause of what goes wrong must be known by then.
+const BEFORE_DEADLINE: u64 = 120;
 
 /// Seconds after which a group is asked although its VMs don't look as if it were settled.
 pub(super) const PROBE_ANYWAY: u64 = 600;
@@ -48,7 +60,9 @@ pub(super) fn kubeconfig(
                 group: id,
                 of: fingerprint::of_text(&script.text),
                 script,
+                then: None,
                 delay,
+                wait: 0,
             });
         }
         return false;
@@ -104,18 +118,83 @@ pub(super) fn probe_subject(group: &Group) -> String {
     fingerprint::of(&(&group.goal, &group.applied, ids))
 }
 
+/// What a probe is made for when it is started. Which nodes there are is what it finds out.
+pub(super) fn probe_order(group: &Group) -> String {
+    fingerprint::of(&(&group.goal, &group.applied))
+}
+
+/// Has Kubernetes said of just these VMs that they are what the goal says?
+pub(super) fn is_settled(group: &Group) -> bool {
+    let subject = || probe_subject(group);
+    let probe = group.probe.as_ref();
+    probe.is_some_and(|p| p.observation.settled && p.of == subject())
+}
+
+/// Is the last answer one about the group's goal, perhaps with other VMs than there are?
+pub(super) fn was_asked(group: &Group) -> bool {
+    let probe = group.probe.as_ref();
+    probe.is_some_and(|p| p.of == probe_order(group) || p.of == probe_subject(group))
+}
+
+/// Does Kubernetes know just the VMs that the group has? A driver that lists no nodes is taken at its word.
+pub(super) fn speaks_of_all(group: &Group, seen: &Observation) -> bool {
+    let known = |vm: &GroupVm| seen.nodes.iter().any(|node| is_on(node, vm));
+    seen.nodes.is_empty() || knows_no_others(group, seen) && group.vms.iter().all(known)
+}
+
+/// Has every node that Kubernetes knows its VM in the group?
+pub(super) fn knows_no_others(group: &Group, seen: &Observation) -> bool {
+    let there = |node: &Node| group.vms.iter().any(|vm| is_on(node, vm));
+    seen.nodes.iter().all(there)
+}
+
+fn is_on(node: &Node, vm: &GroupVm) -> bool {
+    node.vm.map_or(node.name == vm.name, |id| id == vm.id)
+}
+
+/// How long a script may wait in the guest until the group is settled: long where nothing else is to be done, so that
+/// one command tells the end; not at all where any answer decides what comes next.
+fn patience(status: &Status, group_id: u32, now: u64) -> u64 {
+    let group = status.groups().find(|g| g.id == group_id);
+    let Some(work) = group.and_then(|g| g.work.as_ref()).filter(|w| !w.unsure) else {
+        return 0;
+    };
+    let left = work.deadline.saturating_sub(now).saturating_sub(BEFORE_DEADLINE);
+    let upgrades = group.is_some_and(|g| g.state == GroupState::Upgrading);
+    left.min(match (is_alone(status, group_id), upgrades) {
+        (false, _) => PATIENCE_SHARED,
+        (true, false) => PATIENCE,
+        (true, true) => PATIENCE_UPGRADE,
+    })
+}
+
+/// Is this the only group for which guests run commands?
+fn is_alone(status: &Status, group_id: u32) -> bool {
+    let busy = |g: &Group| {
+        let rests = matches!(g.state, GroupState::Running | GroupState::Warning);
+        let unwell = g.state == GroupState::Warning || g.nodes_changed() || g.failed_commands > 0;
+        g.work.is_some() || rests && unwell
+    };
+    status.groups().all(|g| g.id == group_id || !busy(g))
+}
+
 /// Is the group what its goal says? Without guests the driver says so from the VMs; with guests Kubernetes is asked.
 pub(super) fn observe(
     context: &mut Context<'_>,
     status: &mut Status,
     spec: &Spec,
     group_id: u32,
-    question: DriverAction,
-    probe: DriverAction,
+    cluster: Box<Cluster>,
+    asked: Box<DriverGroup>,
 ) -> Progress {
     let guest = status.placed.as_ref().is_some_and(|p| p.capabilities.guest);
     let now = context.now;
     if !guest {
+        let question = DriverAction::Observe {
+            cluster,
+            group: asked,
+            output: None,
+        };
         let seen: Observation = match context.ask(&spec.driver, question) {
             Answer::Waiting => return Progress::Working,
             Answer::Given(seen) => seen,
@@ -137,16 +216,15 @@ pub(super) fn observe(
         wait(group, text);
         return Progress::Carried;
     }
+    let (patience, alone) = (patience(status, group_id, now), is_alone(status, group_id));
     let Some(group) = group_mut(status, group_id) else {
         return Progress::Working;
     };
-    let subject = probe_subject(group);
-    let fresh = group.probe.clone().filter(|p| p.of == subject);
-    if let Some(probe) = &fresh
-        && probe.observation.settled
-    {
+    if is_settled(group) {
         return Progress::Settled;
     }
+    let said = group.probe.clone().filter(|_| was_asked(group));
+    let said_why = said.as_ref().and_then(|p| p.observation.message.clone());
     let resting = group.work.is_none();
     let began = group.error.as_ref().map_or(now, |e| e.since);
     let started = group.work.as_ref().map_or(began, |w| w.started);
@@ -154,18 +232,20 @@ pub(super) fn observe(
     let unsure = group.work.as_ref().is_some_and(|w| w.unsure);
     let unasked = unsure && group.probe.is_none();
     if let Some(reason) = not_settled_by_vms(group).filter(|_| !unasked) {
+        // The command that waits in the guest tells when they are there; without one their events do.
+        let waits = alone && patience > 0;
         // A node that came by itself has an id that nobody knows yet.
-        if !context.all_vms() {
+        if !waits && !context.all_vms() {
             return Progress::Carried;
         }
-        wait(group, reason);
-        if now.saturating_sub(last) < PROBE_ANYWAY {
+        let text = said_why.map_or(reason.clone(), |why| format!("{reason}; {why}"));
+        wait(group, text);
+        if !waits && now.saturating_sub(last) < PROBE_ANYWAY {
             return Progress::Carried;
         }
-    } else if let Some(probe) = &fresh {
-        let text = probe.observation.message.clone();
-        let text =
-            text.unwrap_or_else(|| format!("{} of {} nodes are ready", probe.observation.ready, group.want));
+    } else if let Some(probe) = &said {
+        let count = || format!("{} of {} nodes are ready", probe.observation.ready, group.want);
+        let text = said_why.unwrap_or_else(count);
         wait(group, text);
     } else {
         wait(group, "waiting for Kubernetes to say that the nodes are ready");
@@ -175,21 +255,66 @@ pub(super) fn observe(
     if idle && now.saturating_sub(last.max(group.asked)) < RESTING_PAUSE {
         return Progress::Carried;
     }
-    let delay = if idle || fresh.is_none() && attempts == 0 {
+    let delay = if idle || said.is_none() && attempts == 0 {
         0
     } else {
         probe_pause(now, started)
+    };
+    let of = probe_order(group);
+    let patience = if idle { 0 } else { patience };
+    let probe = DriverAction::Probe {
+        cluster,
+        group: asked,
+        wait: patience,
     };
     if let Answer::Given(script) = ask_script(context, status, spec, group_id, probe) {
         context.wanted.push(Wanted {
             purpose: Purpose::Probe,
             group: group_id,
             script,
-            of: subject,
+            then: None,
+            of,
             delay,
+            wait: patience,
         });
     }
     Progress::Carried
+}
+
+/// Lets the wait for the group follow in the command that is wanted for it, if nothing else is to be done meanwhile.
+pub(super) fn probe_after(
+    context: &mut Context<'_>,
+    status: &mut Status,
+    spec: &Spec,
+    group_id: u32,
+    cluster: Box<Cluster>,
+    asked: Box<DriverGroup>,
+) {
+    let wait = patience(status, group_id, context.now);
+    if status.guest_exec.is_some() || wait == 0 || !is_alone(status, group_id) {
+        return;
+    }
+    let index = context
+        .wanted
+        .iter()
+        .position(|w| w.group == group_id && matches!(w.purpose, Purpose::Apply | Purpose::Kubeconfig));
+    let (Some(index), Some(group)) = (index, group_mut(status, group_id)) else {
+        return;
+    };
+    let probe = DriverAction::Probe {
+        cluster,
+        group: asked,
+        wait,
+    };
+    if let Answer::Given(script) = context.ask::<Script>(&spec.driver, probe) {
+        let wanted = &mut context.wanted[index];
+        let applied = match wanted.purpose {
+            Purpose::Apply => Some(wanted.of.clone()),
+            _ => group.applied.clone(),
+        };
+        let of = fingerprint::of(&(&group.goal, &applied));
+        (wanted.then, wanted.wait) = (Some((script, of)), wait);
+    }
 }
 
 /// Notes what is known about single nodes.

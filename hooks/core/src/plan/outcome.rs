@@ -91,14 +91,10 @@ pub fn absorb(observed: &mut Observed, action: &Action, outcome: Outcome, owner:
                 });
             }
         }
+        // That it has ended is seen when the VM runs again, in a moment.
         (Action::CancelExec { vm }, _) => {
-            if let Some(command) = observed
-                .vms
-                .iter_mut()
-                .find(|v| v.id == *vm)
-                .and_then(|v| v.command.as_mut())
-            {
-                command.progress = Progress::Failed;
+            if let Some(vm) = observed.vms.iter_mut().find(|v| v.id == *vm) {
+                vm.steady = false;
             }
         }
         // Made, but nobody says what: only a look can tell.

@@ -2,6 +2,7 @@
 
 use crate::plan::context::Context;
 use crate::plan::converge::{begin, group_mut, time_limit};
+use crate::plan::guest;
 use crate::plan::repair;
 use crate::plan::rotate;
 use crate::state::GroupState;
@@ -57,6 +58,7 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status) {
     if groups.is_empty() {
         status.note(context.now, "RECOVER: nothing has failed");
     } else {
+        guest::give_up(context, status);
         status.note(
             context.now,
             format!("RECOVER: {} is tried again", groups.join(", ")),

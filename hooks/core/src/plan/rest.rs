@@ -10,7 +10,7 @@ use crate::plan::context::{Answer, Context};
 use crate::plan::converge::{driver_cluster, driver_group, group_mut};
 use crate::plan::guest::Wanted;
 use crate::plan::health::Trouble;
-use crate::plan::observe::{PROBE_ANYWAY, RESTING_PAUSE, ask_script, probe_subject};
+use crate::plan::observe::{PROBE_ANYWAY, RESTING_PAUSE, ask_script, probe_order, was_asked};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Group, Purpose, Status};
@@ -68,13 +68,10 @@ fn next_moment(cluster: u32, group: &Group, every: u64, now: u64) -> Option<u64>
     })
 }
 
-/// Has Kubernetes said of just these nodes that they are not as they should be?
+/// Has Kubernetes said that the nodes are not as they should be?
 pub(super) fn is_unwell(group: &Group) -> bool {
-    let subject = || probe_subject(group);
-    group
-        .probe
-        .as_ref()
-        .is_some_and(|p| !p.observation.settled && p.of == subject())
+    let probe = group.probe.as_ref();
+    probe.is_some_and(|p| !p.observation.settled) && was_asked(group)
 }
 
 /// Asks, if it is time. What is wrong, if nobody has answered for a while.
@@ -112,14 +109,17 @@ fn want(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group: &Gro
     let probe = DriverAction::Probe {
         cluster: Box::new(cluster),
         group: Box::new(asked),
+        wait: 0,
     };
     if let Answer::Given(script) = ask_script(context, status, spec, group.id, probe) {
         context.wanted.push(Wanted {
             purpose: Purpose::Probe,
             group: group.id,
             script,
-            of: probe_subject(group),
+            then: None,
+            of: probe_order(group),
             delay,
+            wait: 0,
         });
     }
 }

@@ -328,8 +328,10 @@ fn hand_over(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         purpose: Purpose::Rotate,
         group: status.control_plane.id,
         script,
+        then: None,
         of: credential.serial.to_string(),
         delay: 0,
+        wait: 0,
     });
 }
 

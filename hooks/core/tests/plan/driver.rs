@@ -64,7 +64,12 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
             obsolete_templates: vec![group.name.clone()],
             ..scripted(&json!({ "delete": group.name }))
         }),
-        Action::Probe { group, .. } => answer(&script(&json!({ "probe": group.name }))),
+        Action::Probe { group, wait, .. } => answer(&Script {
+            timeout: 120 + wait,
+            ..script(&json!({
+                "probe": group.name, "wait": wait, "replicas": group.replicas, "version": group.version
+            }))
+        }),
         Action::Observe { group, output, .. } => match output {
             Some(output) => observe_guest(group, &output.stdout),
             None => answer(&observe_plain(group)),

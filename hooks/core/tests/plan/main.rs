@@ -16,4 +16,5 @@ mod router;
 mod table;
 mod total;
 mod upgrade;
+mod waits;
 mod world;

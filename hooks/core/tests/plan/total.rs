@@ -157,16 +157,28 @@ fn exec() -> BoxedStrategy<GuestExec> {
         Purpose::Probe,
         Purpose::Rotate,
     ]);
-    (100..110_u32, id(), purpose, time())
-        .prop_map(|(vm, group, purpose, deadline)| GuestExec {
-            vm,
-            group,
-            purpose,
-            token: format!("oneks:24:{}-24001-aa:1", purpose.as_str()),
-            script: "aa".to_owned(),
-            issued: 0,
-            deadline,
-        })
+    let probe = prop::option::of(Just("aa".to_owned()));
+    (
+        100..110_u32,
+        id(),
+        purpose,
+        time(),
+        (probe, 0..700_u64, any::<bool>()),
+    )
+        .prop_map(
+            |(vm, group, purpose, deadline, (probe, wait, given_up))| GuestExec {
+                vm,
+                group,
+                purpose,
+                token: format!("oneks:24:{}-24001-aa:1", purpose.as_str()),
+                script: "aa".to_owned(),
+                probe,
+                wait,
+                given_up,
+                issued: 0,
+                deadline,
+            },
+        )
         .boxed()
 }
 

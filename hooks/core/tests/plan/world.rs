@@ -64,7 +64,20 @@ pub struct Machine {
     pub vm: Vm,
     pub since: u64,
     pub version: String,
-    script: Option<(String, u64)>,
+    script: Option<Script>,
+}
+
+/// A script that runs in a guest.
+#[derive(Debug, Clone)]
+struct Script {
+    /// What is left of it, and the mark in front of each part but the first.
+    parts: Vec<String>,
+    mark: String,
+    /// What it has printed.
+    stdout: String,
+    begun: u64,
+    /// When it ends, or looks again.
+    due: u64,
 }
 
 /// An object of Cluster API.
@@ -439,12 +452,25 @@ impl World {
                     Some((seconds, text)) => (seconds.parse().unwrap(), text),
                     None => (0, script.as_str()),
                 };
-                let end = if mood == CommandMood::Hangs {
+                let due = if mood == CommandMood::Hangs {
                     u64::MAX
                 } else {
                     now + delay + 5
                 };
-                machine.script = Some((text.to_owned(), end));
+                // Two in one: `( first )`, a line that tells them apart, the second.
+                let two = text.strip_prefix("set -e\n(\n").map(|text| {
+                    let (first, rest) = text.split_once("\n)\necho\necho '").unwrap();
+                    let (mark, second) = rest.split_once("'\n").unwrap();
+                    (vec![first.to_owned(), second.to_owned()], mark.to_owned())
+                });
+                let (parts, mark) = two.unwrap_or((vec![text.to_owned()], String::new()));
+                machine.script = Some(Script {
+                    parts,
+                    mark,
+                    stdout: String::new(),
+                    begun: now + delay,
+                    due,
+                });
                 machine.vm.command = Some(GuestCommand {
                     token: CommandToken::of_command(command),
                     progress: Progress::Executing,
@@ -552,10 +578,10 @@ impl World {
 
     fn finish_script(&mut self, id: u32) {
         let now = self.now;
-        let Some((text, _)) = self
+        let Some(mut script) = self
             .machines
             .get_mut(&id)
-            .filter(|m| m.vm.steady && m.script.as_ref().is_some_and(|(_, end)| *end <= now))
+            .filter(|m| m.vm.steady && m.script.as_ref().is_some_and(|s| s.due <= now))
             .and_then(|m| m.script.take())
         else {
             return;
@@ -563,13 +589,27 @@ impl World {
         let output = if self.commands == CommandMood::Fails {
             Output {
                 return_code: 1,
-                stdout: String::new(),
+                stdout: script.stdout,
                 stderr: "it went wrong\n".to_owned(),
             }
         } else {
+            while let Some(part) = script.parts.first().cloned() {
+                let value: Value = serde_json::from_str(&part).unwrap();
+                let wait = value["wait"].as_u64().unwrap_or(0);
+                if now < script.begun + wait && !self.is_settled(&value) {
+                    script.due = now + 10;
+                    self.machines.get_mut(&id).unwrap().script = Some(script);
+                    return;
+                }
+                script.stdout += &self.run(&part);
+                script.parts.remove(0);
+                if !script.parts.is_empty() {
+                    script.stdout += &format!("\n{}\n", script.mark);
+                }
+            }
             Output {
                 return_code: 0,
-                stdout: self.run(&text),
+                stdout: script.stdout,
                 stderr: String::new(),
             }
         };
@@ -577,6 +617,20 @@ impl World {
         command.progress = Progress::Done;
         command.output = Some(output);
         self.hints.insert(id);
+    }
+
+    /// Is what a script waits for there? What does not exist is not waited for.
+    fn is_settled(&self, script: &Value) -> bool {
+        let Some(object) = script["probe"].as_str().and_then(|name| self.objects.get(name)) else {
+            return true;
+        };
+        let seen: Value = serde_json::from_str(&self.probe(script["probe"].as_str().unwrap())).unwrap();
+        let nodes = seen["nodes"].as_array().map_or(&[][..], Vec::as_slice);
+        let fit = |n: &&Value| n["ready"] == true && n["version"] == script["version"];
+        script["replicas"] == seen["replicas"]
+            && script["version"] == seen["version"]
+            && nodes.len() == object.replicas as usize
+            && nodes.iter().filter(fit).count() == nodes.len()
     }
 
     fn run(&mut self, text: &str) -> String {

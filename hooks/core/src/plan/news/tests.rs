@@ -1,7 +1,7 @@
 //! What is news, row by row.
 
 use super::*;
-use crate::status::{GroupVm, GuestExec, Router, Seed, Work};
+use crate::status::{GroupVm, GuestExec, Purpose, Router, Seed, Work};
 use oneks_driver::{Capabilities, Owner, Placement};
 
 const SPEC: &str = r#"{"kubernetes_version":"v1.34.2","driver":"capone","deployment":{"cluster":{"id":0},
@@ -80,6 +80,9 @@ fn waiting(state: GroupState) -> Status {
         purpose: Purpose::Probe,
         token: String::new(),
         script: String::new(),
+        probe: None,
+        wait: 600,
+        given_up: false,
         issued: 900,
         deadline: 2000,
     });
