@@ -2,6 +2,7 @@
 //! like Cluster API in the cluster. Time passes only when a test says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use oneks_core::action::Action;
 use oneks_core::names::{CommandToken, Names};
@@ -604,7 +605,7 @@ impl World {
                 script.stdout += &self.run(&part);
                 script.parts.remove(0);
                 if !script.parts.is_empty() {
-                    script.stdout += &format!("\n{}\n", script.mark);
+                    let _ = write!(script.stdout, "\n{}\n", script.mark);
                 }
             }
             Output {
