@@ -198,7 +198,7 @@ fn a_document_that_changes_hands_in_the_making_is_no_second_cluster() {
 
 #[test]
 fn a_document_that_changes_hands_in_the_making_is_no_second_cluster_with_guests() {
-    in_the_making(Driver::Capone, 23);
+    in_the_making(Driver::Capone, 9);
 }
 
 /// The other way round: mallory prepares a document, and an administrator gives it to alice.
