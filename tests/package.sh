@@ -16,7 +16,6 @@ case ${1:-} in
 esac
 
 suite=bookworm
-mirror=http://deb.debian.org/debian
 port=12633
 target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 work=$target/packages
@@ -89,6 +88,11 @@ check_rpm() { # package: files, owners, modes and configuration as rpm sees them
 base() {
     [ -e "$work/base/.complete" ] && return
     say "debootstrap $suite"
+    local mirror
+    # From where this machine has its own packages.
+    # shellcheck disable=SC2016 # apt's words
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+    [ -n "$mirror" ] || die "apt names no archive"
     rm -rf "$work/base"
     debootstrap --variant=minbase "$suite" "$work/base" "$mirror" >"$work/debootstrap.log" ||
         { tail "$work/debootstrap.log" >&2; die "debootstrap failed"; }
@@ -144,7 +148,7 @@ start_opennebula() {
     "datastores": {"image": {"id": 1}}
   },
   "control_plane": {"flavour": "standalone"},
-  "node_groups": [{"name": "workers", "flavour": "small"}]
+  "node_groups": [{"name": "workers", "flavour": "small", "user_inputs_values": {"count": 2}}]
 }
 JSON
     chroot "$root" chown -R alice: /home/alice
@@ -186,6 +190,7 @@ check_files() { # zsh folder: owners and modes as the table has them
             BASH) path=/usr/share/bash-completion/completions ;;
             ZSH) path=$1 ;;
             FISH) path=/usr/share/fish/vendor_completions.d ;;
+            DOC) path=/usr/share/doc/oneks ;;
             *) continue ;;
         esac
         path=$path/${to#*/}
