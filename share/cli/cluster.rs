@@ -150,7 +150,7 @@ impl Cluster {
         Some(
             status
                 .groups()
-                .fold((0, 0), |(ready, want), g| (ready + g.ready, want + g.want)),
+                .fold((0, 0), |(ready, want), g| (ready + g.ready, want + want_of(g))),
         )
     }
 
@@ -263,6 +263,14 @@ impl Cluster {
     }
 }
 
+/// Nodes that a group shall have. One that was not begun yet has its target.
+fn want_of(group: &Group) -> u32 {
+    match (&group.goal, &group.target) {
+        (None, Some(target)) => target.replicas,
+        _ => group.want,
+    }
+}
+
 impl NodeGroup<'_> {
     /// Its id, once it has one.
     pub fn id(&self) -> Option<u32> {
@@ -306,7 +314,7 @@ impl NodeGroup<'_> {
     pub fn nodes(&self) -> Option<(u32, u32)> {
         self.status
             .filter(|s| s.goal.is_some() || s.target.is_some())
-            .map(|s| (s.ready, s.want))
+            .map(|s| (s.ready, want_of(s)))
     }
 
     /// Why it is in a failure or warning.
