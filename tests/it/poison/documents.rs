@@ -38,7 +38,7 @@ pub fn document(n: usize, victim: u32, random: &mut Random) -> Poison {
             let length = 1 + random.below(200);
             set("SPEC", random.text(length));
         }
-        3 => set("SPEC", random.damage(&good)),
+        3 => set("SPEC", broken(random, &good)),
         4 => set("SPEC", "[".repeat(100 + random.below(20_000))),
         5 => set("SPEC", format!("{{\"description\":\"{}\"}}", "x".repeat(80_000))),
         6 => set(
@@ -95,7 +95,7 @@ pub fn document(n: usize, victim: u32, random: &mut Random) -> Poison {
                 "STATUS",
                 random.damage(&oneks_core::Status::new(victim).to_json()),
             );
-            set("SPEC", random.damage(&good));
+            set("SPEC", broken(random, &good));
         }
         19 => {
             for i in 0..300 {
@@ -134,6 +134,16 @@ pub fn document(n: usize, victim: u32, random: &mut Random) -> Poison {
     let template: Template = attributes.into_iter().collect();
     poison.text = template.to_xml("TEMPLATE").unwrap();
     poison
+}
+
+/// A SPEC with damage that it does not survive. Some does no harm: what is left is a cluster.
+fn broken(random: &mut Random, good: &str) -> String {
+    loop {
+        let text = random.damage(good);
+        if oneks_core::Spec::parse(&carriable(&text)).is_err() {
+            return text;
+        }
+    }
 }
 
 /// Without what neither OpenNebula nor XML lets through.
