@@ -291,7 +291,8 @@ pub fn made(log: &CallLog) -> BTreeMap<String, usize> {
 /// Calls that were made with the rights of somebody else than the owner, where the owner's are enough. Reading as
 /// oneadmin changes nothing; documents are the hooks' own to write.
 pub fn overreach(log: &CallLog) -> Vec<String> {
-    let reads = |method: &str| method.contains("info") || method == "one.zone.raftstatus";
+    let harmless = ["one.zone.raftstatus", "one.system.version"];
+    let reads = |method: &str| method.contains("info") || harmless.contains(&method);
     let good = |user: &str, method: &str, failed: bool| match user {
         "oneadmin" => reads(method) || ["one.document.update", "one.document.delete"].contains(&method),
         "alice" => true,

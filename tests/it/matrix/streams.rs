@@ -100,6 +100,21 @@ struct Life {
 /// Most RECOVER orders for one step of a life. Each gives the work as much time as it had before.
 const RECOVERIES: u32 = 8;
 
+/// Whose calls a code strikes: everybody's. Only that something does not exist is told to the hooks alone, which doubt it:
+/// Cluster API's provider believes it, forgets its virtual machine, and nobody ends it any more.
+fn to_whom(code: i64, fault: &CallFault) -> Vec<CallFault> {
+    if code != 512 {
+        return vec![fault.clone()];
+    }
+    let hooks = ["oneadmin", "serveradmin"];
+    hooks
+        .map(|user| CallFault {
+            user: Some(user.to_owned()),
+            ..fault.clone()
+        })
+        .to_vec()
+}
+
 impl Life {
     fn new(driver: Driver, trouble: Trouble, seed: u64, base: &Stage) -> Self {
         let stage = base.fork();
@@ -141,7 +156,7 @@ impl Life {
                 self.stage.sandbox.faults(|f| f.events = lossy);
                 Vec::new()
             }
-            Trouble::Refused(code) => vec![fault(10, refused(code))],
+            Trouble::Refused(code) => to_whom(code, &fault(10, refused(code))),
             Trouble::Unreachable => vec![fault(25, Effect::RefuseConnection)],
             Trouble::NoAnswer => vec![fault(10, Effect::DropAnswer)],
             Trouble::Slow => vec![fault(2, Effect::Delay(150)), fault(20, Effect::Delay(10))],
@@ -158,18 +173,19 @@ impl Life {
                     }
                 });
                 self.stage.set_overlap(Some(overlap(5)));
-                let effects = [256, 512, 1024, 2048, 4096, 8192, 16384].map(refused);
+                let codes = [256, 512, 1024, 2048, 4096, 8192, 16384];
                 let more = [
                     Effect::RefuseConnection,
                     Effect::DropAnswer,
                     Effect::DropAnswer,
                     Effect::Delay(5),
                 ];
-                let effects = effects.into_iter().chain(more).enumerate();
+                let effects = codes.into_iter().map(|code| (code, refused(code)));
+                let effects = effects.chain(more.map(|effect| (0, effect))).enumerate();
                 effects
-                    .map(|(n, effect)| {
+                    .flat_map(|(n, (code, effect))| {
                         let seed = seed ^ n as u64;
-                        CallFault::any(When::Chance { percent: 1, seed }, effect)
+                        to_whom(code, &CallFault::any(When::Chance { percent: 1, seed }, effect))
                     })
                     .collect()
             }
@@ -281,6 +297,9 @@ impl Life {
         self.some_time(1300);
         self.until(wanted)?;
         let Some(wanted) = wanted else { return Ok(()) };
+        // A cluster at rest is asked once in a while how it is; that may be now.
+        let asked = |stage: &Stage| stage.status(ID).is_none_or(|status| status.guest_exec.is_none());
+        self.stage.until(300, asked);
         let wrong = complaints(&self.stage, wanted);
         if wrong.is_empty() {
             Ok(())
