@@ -106,12 +106,8 @@ fn to_whom(code: i64, fault: &CallFault) -> Vec<CallFault> {
     if code != 512 {
         return vec![fault.clone()];
     }
-    let hooks = ["oneadmin", "serveradmin"];
-    hooks
-        .map(|user| CallFault {
-            user: Some(user.to_owned()),
-            ..fault.clone()
-        })
+    ["oneadmin", "serveradmin"]
+        .map(|user| fault.clone().by(user))
         .to_vec()
 }
 
