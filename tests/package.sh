@@ -80,7 +80,7 @@ check_rpm() { # package: files, owners, modes and configuration as rpm sees them
     grep -qx '100640 root:root cn /etc/one/oneks.conf' "$work/rpm.list" || die "oneks.conf is not marked in the RPM"
     grep -qx '100644 root:root cn /etc/logrotate.d/opennebula-ks' "$work/rpm.list" || die "logrotate is not marked in the RPM"
     [ "$(rpm -qp --conflicts "$1")" = opennebula-ks ] || die "the RPM does not conflict with opennebula-ks"
-    ! rpm -qp --requires "$1" | grep -v '^libc\.so\|^libm\.so\|^ld-linux\|^rtld\|^rpmlib\|^/bin/sh\|^config(oneks)' || die "the RPM requires more than libc"
+    ! rpm -qp --requires "$1" | grep -v '^libc\.so\|^libm\.so\|^ld-linux\|^rtld\|^rpmlib\|^/bin/sh\|^/usr/bin/env$\|^config(oneks)' || die "the RPM requires more than libc"
 }
 
 # --- scratch roots ----------------------------------------------------------------------------------------------
