@@ -126,9 +126,11 @@ front_end() { # a root as OpenNebula's own packages leave it
 }
 
 start_opennebula() {
+    set -m # a process group of its own, to end it as a whole
     as oneadmin /opt/oneks-sandbox serve --port $port --dir /var/lib/one/.one --speed 60 \
         --timer 60:/usr/lib/one/oneks/hooks/sweep >"$work/sandbox.log" 2>&1 &
     sandbox=$!
+    set +m
     for _ in $(seq 100); do
         grep -q '^ready' "$work/sandbox.log" && break
         kill -0 "$sandbox" 2>/dev/null || break
@@ -156,7 +158,7 @@ JSON
 
 stop_opennebula() {
     [ -n "$sandbox" ] || return 0
-    kill "$sandbox" 2>/dev/null || true
+    kill -- "-$sandbox" 2>/dev/null || true
     wait "$sandbox" 2>/dev/null || true
     sandbox=''
 }
@@ -224,7 +226,7 @@ lives_on() {
 taken_over() {
     as oneadmin oneks setup >/dev/null
     as alice oneks scale nodegroup shop/workers --target 3 --wait
-    as alice oneks delete cluster shop --wait --yes
+    as alice oneks delete cluster shop --wait
     [ -z "$(outside audit --csv --no-header)" ] || die "something is left behind at OpenNebula"
 }
 
