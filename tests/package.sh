@@ -122,6 +122,8 @@ front_end() { # a root as OpenNebula's own packages leave it
     chroot "$root" install -d -o oneadmin -g oneadmin -m 0750 /var/lib/one /var/log/one /var/lib/one/.one
     chroot "$root" install -d -o oneadmin -g oneadmin -m 0755 /run/lock/one
     chroot "$root" install -d -o root -g oneadmin -m 0750 /etc/one
+    # OpenNebula's own; without anything in it dpkg would take the folder away.
+    chroot "$root" install -o root -g oneadmin -m 0640 /dev/null /etc/one/oned.conf
     install -m 0755 "$built/oneks-sandbox" "$root/opt/oneks-sandbox"
 }
 
@@ -231,7 +233,7 @@ taken_over() {
 }
 
 left() { # file of the snapshot before: what is there now and was not, or is missing
-    snapshot | diff "$1" - | sed -n 's/^\([<>]\) \([^ ]*\) .*/\1 \2/p'
+    snapshot | { diff "$1" - || true; } | sed -n 's/^\([<>]\) \([^ ]*\) .*/\1 \2/p'
 }
 
 # --- the packages' lives ----------------------------------------------------------------------------------------
