@@ -174,7 +174,7 @@ outside() {
 
 snapshot() { # all that is there, but the records of the package managers and what OpenNebula itself writes
     (cd "$root" && find . -xdev \( -path ./proc -o -path ./opt -o -path ./home -o -path ./tmp -o -path ./var/cache \
-        -o -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./var/lib/one/.one -o -path './var/log/apt*' \
+        -o -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./root/.rpmdb -o -path ./var/lib/one/.one -o -path './var/log/apt*' \
         -o -path ./var/log/dpkg.log -o -path ./var/log/alternatives.log -o -path './var/lib/apt/*' \) -prune \
         -o -printf '%p %y %m %U:%G\n' | sort)
 }
@@ -277,6 +277,8 @@ try_rpm() { # package
     root=$work/root-rpm
     say "trying $(basename "$1")"
     front_end
+    # These belong to OpenNebula's packages, and to those of the system.
+    (cd "$root/usr" && mkdir -p lib/one share/one share/licenses share/fish/vendor_completions.d share/zsh/site-functions)
     snapshot >"$work/before"
     # The root is a Debian one: rpm knows nothing of what is there.
     local rpm=(with_proc rpm --root "$root" --nodeps)

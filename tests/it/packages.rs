@@ -1,6 +1,6 @@
 //! The packages hold what `share/files.table` says. `tests/package.sh` builds and tries them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -164,7 +164,13 @@ fn the_debian_package_holds_the_files_of_the_table() {
 fn the_rpm_package_holds_the_files_of_the_table() {
     let rpm = metadata("generate-rpm");
     let mut packed = Files::new();
+    let mut owned = BTreeSet::new();
     for asset in rpm["assets"].as_array().unwrap() {
+        if asset["dir"] == true {
+            assert_eq!(text(asset, "mode"), "755");
+            assert!(owned.insert(text(asset, "dest").to_owned()));
+            continue;
+        }
         let config = text(asset, "config") == "noreplace";
         add(
             &mut packed,
@@ -174,6 +180,19 @@ fn the_rpm_package_holds_the_files_of_the_table() {
             |_| config,
         );
     }
+    let ours = |folder: &&Path| {
+        let parts: Vec<_> = folder.iter().map(|p| p.to_string_lossy()).collect();
+        parts.iter().any(|p| p == "oneks" || p.ends_with(".service.d"))
+    };
+    let folders: BTreeSet<String> = packed
+        .keys()
+        .flat_map(|path| Path::new(path).ancestors().skip(1).filter(ours))
+        .map(|folder| folder.display().to_string())
+        .collect();
+    assert_eq!(
+        owned, folders,
+        "the folders that the package owns, and those that it needs"
+    );
     for only in RPM {
         packed.remove(only).unwrap();
     }
