@@ -164,13 +164,7 @@ fn the_debian_package_holds_the_files_of_the_table() {
 fn the_rpm_package_holds_the_files_of_the_table() {
     let rpm = metadata("generate-rpm");
     let mut packed = Files::new();
-    let mut owned = BTreeSet::new();
     for asset in rpm["assets"].as_array().unwrap() {
-        if asset["dir"] == true {
-            assert_eq!(text(asset, "mode"), "755");
-            assert!(owned.insert(text(asset, "dest").to_owned()));
-            continue;
-        }
         let config = text(asset, "config") == "noreplace";
         add(
             &mut packed,
@@ -180,19 +174,28 @@ fn the_rpm_package_holds_the_files_of_the_table() {
             |_| config,
         );
     }
+    // The tool that packs can't make a package own folders; its script takes them away when they are empty.
+    let script = std::fs::read_to_string(format!("{SOURCE}/share/packages/rpm/postun.sh")).unwrap();
     let ours = |folder: &&Path| {
-        let parts: Vec<_> = folder.iter().map(|p| p.to_string_lossy()).collect();
-        parts.iter().any(|p| p == "oneks" || p.ends_with(".service.d"))
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        name == "oneks" || name.ends_with(".service.d")
     };
-    let folders: BTreeSet<String> = packed
+    let folders: BTreeSet<&Path> = packed
         .keys()
         .flat_map(|path| Path::new(path).ancestors().skip(1).filter(ours))
-        .map(|folder| folder.display().to_string())
         .collect();
-    assert_eq!(
-        owned, folders,
-        "the folders that the package owns, and those that it needs"
-    );
+    assert!(folders.len() > 4, "{folders:?}");
+    for folder in folders {
+        assert!(
+            script.contains(&format!("{} ", folder.display())),
+            "{}",
+            folder.display()
+        );
+    }
     for only in RPM {
         packed.remove(only).unwrap();
     }
