@@ -243,7 +243,7 @@ fn whatever_is_due_is_news() {
     let old = told(30, VmCondition::Running, Kind::Node, Some(7001));
     let news = |desired: &Desired<'_>, status: &Status| is_news(desired, status, &old, NOW);
     assert!(!news(&desired(), &rest()));
-    let changes: [(&str, Change); 14] = [
+    let changes: [(&str, Change); 15] = [
         ("never written", |_, s| s.rev = 0),
         ("another owner", |d, _| d.owner.uid = 3),
         ("no SPEC", |d, _| d.spec = None),
@@ -257,6 +257,10 @@ fn whatever_is_due_is_news() {
                 issued: 0,
                 expires: Some(NOW),
             });
+        }),
+        ("no SPEC to be read, and none was accepted", |d, s| {
+            d.spec = Some("{");
+            s.accepted = None;
         }),
         ("DELETE", |d, _| d.delete = Some("YES")),
         ("retry", |_, s| {
@@ -294,4 +298,23 @@ fn whatever_is_due_is_news() {
         change(&mut desired, &mut status);
         assert!(news(&desired, &status), "{what}");
     }
+}
+
+/// While a cluster is deleted, its router goes as it should.
+#[test]
+fn a_router_that_goes_with_its_cluster_is_no_news() {
+    let tidings = Tidings {
+        gone_routers: BTreeSet::from([3]),
+        ..Tidings::default()
+    };
+    let (mut desired, mut status) = (desired(), rest());
+    assert!(is_news(&desired, &status, &tidings, NOW));
+    desired.delete = Some("YES");
+    status.deletion = Some(crate::status::Deletion {
+        force: false,
+        started: 900,
+        deadline: 2000,
+        failed: false,
+    });
+    assert!(!is_news(&desired, &status, &tidings, NOW));
 }
