@@ -174,7 +174,7 @@ outside() {
 
 snapshot() { # all that is there, but the records of the package managers and what OpenNebula itself writes
     (cd "$root" && find . -xdev \( -path ./proc -o -path ./opt -o -path ./home -o -path ./tmp -o -path ./var/cache \
-        -o -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -path ./root/.rpmdb -o -path ./var/lib/one/.one -o -path './var/log/apt*' \
+        -o -path ./var/lib/dpkg -o -path ./var/lib/rpm -o -name .rpmdb -o -path ./var/lib/one/.one -o -path './var/log/apt*' \
         -o -path ./var/log/dpkg.log -o -path ./var/log/alternatives.log -o -path './var/lib/apt/*' \) -prune \
         -o -printf '%p %y %m %U:%G\n' | sort)
 }
