@@ -4,7 +4,7 @@
 //! have: nothing goes back, and nothing is upgraded before its turn.
 
 use crate::plan::context::Context;
-use crate::plan::converge::{begin, group_mut, time_limit};
+use crate::plan::work::{begin, group_mut, time_limit};
 use crate::state::GroupState;
 use crate::status::{Goal, Group, Status};
 use crate::version::Version;

@@ -14,17 +14,17 @@ use crate::action::Action;
 use crate::observed::{Kind, Vm};
 use crate::plan::adopt;
 use crate::plan::context::{Answer, Context};
-use crate::plan::converge::{
-    self, Progress, begin, check_deadline, driver_cluster, driver_group, fail, hinder, refuse, time_limit,
-    wait,
-};
+use crate::plan::converge::{self, Progress};
 use crate::plan::delete;
 use crate::plan::health::{group_vm, obstacle};
 use crate::plan::node_group::{next_work, retarget, settle};
 use crate::plan::observe::{fetch_kubeconfig, probe_subject};
+use crate::plan::request::{driver_cluster, driver_group};
 use crate::plan::rotate::{take, too_short};
 use crate::plan::router::{found_router, keep, router};
 use crate::plan::seed::{finish_seed, seed, seed_state};
+use crate::plan::templates;
+use crate::plan::work::{begin, check_deadline, fail, hinder, refuse, time_limit, wait};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{GroupVm, LastError, Status};
@@ -243,7 +243,7 @@ fn bootstrap(context: &mut Context<'_>, status: &mut Status, spec: &Spec) {
         let seed = plan.seed.as_ref().map_or(0, |s| s.total);
         work.deadline = work.started.saturating_add(seed).saturating_add(BOOTSTRAP_REST);
     }
-    if !credential(context, status, &plan) || !converge::templates(context, status, id, &plan.templates) {
+    if !credential(context, status, &plan) || !templates::ensure(context, status, id, &plan.templates) {
         return;
     }
     let by_hooks = matches!(plan.router, RouterPlan::Hooks { .. });

@@ -392,7 +392,7 @@ pub(super) fn bootstrap_gone(context: &mut Context<'_>, status: &mut Status) -> 
     for action in actions {
         context.act(action);
     }
-    crate::plan::converge::wait(&mut status.control_plane, step);
+    crate::plan::work::wait(&mut status.control_plane, step);
     clean
 }
 

@@ -5,8 +5,10 @@ use oneks_driver::VmCondition;
 
 use crate::observed::{Kind, Vm};
 use crate::plan::context::Context;
-use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut};
+use crate::plan::converge::Progress;
 use crate::plan::observe::observe;
+use crate::plan::request::{driver_cluster, driver_group};
+use crate::plan::work::group_mut;
 use crate::plan::{rest, router};
 use crate::spec::Spec;
 use crate::state::GroupState;

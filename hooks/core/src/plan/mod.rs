@@ -33,11 +33,16 @@ mod outcome;
 mod preflight;
 mod recover;
 mod repair;
+mod request;
 mod rest;
+mod results;
 mod rotate;
 mod router;
 mod seed;
+mod stray_commands;
 mod summary;
+mod templates;
+mod work;
 
 use oneks_driver::Owner;
 
@@ -47,13 +52,13 @@ use crate::state::GroupState;
 use crate::status::{Status, Truth};
 
 use context::Context;
-pub use converge::FINGERPRINT_ATTRIBUTE;
 pub use delete::{Teardown, teardown};
 pub use news::{Tidings, Told, is_news};
 pub use outcome::{Outcome, absorb};
 pub use rest::{next_probe, probe_is_due};
 pub use rotate::{credential_look, rotation_waits};
 pub use summary::{CLUSTER_RULES, Rule};
+pub use templates::FINGERPRINT_ATTRIBUTE;
 
 /// What the document says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +200,7 @@ fn decide(context: &mut Context<'_>, status: &mut Status) {
         recover::step(context, status);
     }
     rotate::order(context, status);
-    guest::collect(context, status, &spec);
+    results::collect(context, status, &spec);
     if !context.needs.is_empty() {
         return;
     }

@@ -3,8 +3,10 @@
 use crate::action::{Action, Redacted};
 use crate::fingerprint;
 use crate::plan::context::{Answer, Context};
-use crate::plan::converge::{Progress, driver_cluster, driver_group, group_mut, refuse, wait};
+use crate::plan::converge::Progress;
 use crate::plan::guest::Wanted;
+use crate::plan::request::{driver_cluster, driver_group};
+use crate::plan::work::{group_mut, refuse, wait};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Group, GroupVm, Purpose, Status};

@@ -5,8 +5,8 @@ use oneks_driver::VmCondition;
 use crate::action::Action;
 use crate::names::CommandToken;
 use crate::observed::{Failure, FailureKind, GuestCommand, Kind, Observed, Progress, Tag, Template, Vm};
-use crate::plan::converge::FINGERPRINT_ATTRIBUTE;
 use crate::plan::health::VERSION_ATTRIBUTE;
+use crate::plan::templates::FINGERPRINT_ATTRIBUTE;
 
 /// What came of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! RECOVER: what failed is tried again. A failed bootstrap is torn down and rebuilt; nothing else is.
 
 use crate::plan::context::Context;
-use crate::plan::converge::{begin, group_mut, time_limit};
 use crate::plan::guest;
 use crate::plan::repair;
 use crate::plan::rotate;
+use crate::plan::work::{begin, group_mut, time_limit};
 use crate::state::GroupState;
 use crate::status::Status;
 

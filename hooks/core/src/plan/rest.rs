@@ -7,10 +7,11 @@
 use oneks_driver::Action as DriverAction;
 
 use crate::plan::context::{Answer, Context};
-use crate::plan::converge::{driver_cluster, driver_group, group_mut};
 use crate::plan::guest::Wanted;
 use crate::plan::health::Trouble;
 use crate::plan::observe::{PROBE_ANYWAY, RESTING_PAUSE, ask_script, probe_order, was_asked};
+use crate::plan::request::{driver_cluster, driver_group};
+use crate::plan::work::group_mut;
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Group, Purpose, Status};

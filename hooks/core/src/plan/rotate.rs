@@ -15,8 +15,8 @@ use oneks_driver::{Action as DriverAction, Script};
 use crate::action::Action;
 use crate::observed::{Credentials, Need};
 use crate::plan::context::{Answer, Context};
-use crate::plan::converge::{driver_cluster, driver_group};
 use crate::plan::guest::Wanted;
+use crate::plan::request::{driver_cluster, driver_group};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{

@@ -11,8 +11,9 @@ use crate::action::Action;
 use crate::observed::{FailureKind, Router as Seen};
 use crate::plan::context::Context;
 use crate::plan::control_plane;
-use crate::plan::converge::{self, refuse, wait};
 use crate::plan::health::{Trouble, group_vm, machine_trouble};
+use crate::plan::templates;
+use crate::plan::work::{refuse, wait};
 use crate::spec::Spec;
 use crate::state::{DependencyState, GroupState};
 use crate::status::{GroupVm, Router, Status};
@@ -176,7 +177,7 @@ fn instantiated_from(
         refuse(context, status, id, "DriverFailed", text);
         return None;
     }
-    if !converge::templates(context, status, id, &wanted) {
+    if !templates::ensure(context, status, id, &wanted) {
         return None;
     }
     // STATUS may be anybody's writing: what is started with the owner's rights is the template that bears name and tag.

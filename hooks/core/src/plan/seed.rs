@@ -3,8 +3,8 @@
 use crate::action::Action;
 use crate::observed::{Kind, Vm};
 use crate::plan::context::Context;
-use crate::plan::converge::{fail, wait};
 use crate::plan::delete;
+use crate::plan::work::{fail, wait};
 use crate::state::DependencyState;
 use crate::status::{LastError, Seed, Status};
 use oneks_driver::{Seed as SeedPlan, SeedDone, VmCondition};
