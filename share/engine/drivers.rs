@@ -40,7 +40,8 @@ impl Executables {
         }
     }
 
-    fn names(&self) -> String {
+    /// The drivers that are installed, by name.
+    pub fn installed(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(&self.folder)
             .into_iter()
             .flatten()
@@ -48,6 +49,11 @@ impl Executables {
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         names.sort();
+        names
+    }
+
+    fn names(&self) -> String {
+        let names = self.installed();
         if names.is_empty() {
             "none is installed".to_owned()
         } else {

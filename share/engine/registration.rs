@@ -92,7 +92,7 @@ pub enum Change {
 /// The table makes no sense, which tests rule out.
 pub fn table() -> Result<Vec<Definition>, RegistrationError> {
     let wrong = RegistrationError::Table;
-    let lines: Vec<Line> = serde_saphyr::from_str(TABLE).map_err(|e| wrong(e.to_string()))?;
+    let lines: Vec<Line> = oneks_core::yaml::from_str(TABLE).map_err(|e| wrong(e.to_string()))?;
     let mut hooks = Vec::new();
     for line in lines {
         let mut add = |name: &str, event: Event| {

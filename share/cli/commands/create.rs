@@ -56,7 +56,7 @@ pub fn read_file(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
     let value: Value = if text.trim_start().starts_with('{') {
         serde_json::from_str(&text).map_err(|e| wrong(format!("not JSON: {e}")))?
     } else {
-        serde_saphyr::from_str(&text).map_err(|e| wrong(format!("not YAML: {}", e.without_snippet())))?
+        oneks_core::yaml::from_str(&text).map_err(|e| wrong(e.to_string()))?
     };
     match value {
         Value::Object(map) => Ok(map),

@@ -318,14 +318,8 @@ fn installed(layout: &Layout) -> Vec<FileFact> {
 
 fn drivers(layout: &Layout, config: &Config) -> Vec<(String, Fact<Info>)> {
     let executables = Executables::new(&layout.drivers, Duration::from_secs(config.driver_timeout));
-    let mut names: Vec<String> = std::fs::read_dir(&layout.drivers)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names
+    executables
+        .installed()
         .into_iter()
         .map(|name| {
             let info = executables

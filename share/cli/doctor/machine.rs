@@ -231,10 +231,10 @@ pub(super) fn tproxy(file: &(PathBuf, Fact<String>), xmlrpc: &Fact<String>) -> F
     };
     let mut wanted = vec![ONEGATE_PORT];
     wanted.extend(proxied_port(xmlrpc));
-    let value: Value = match serde_saphyr::from_str(text) {
+    let value: Value = match oneks_core::yaml::from_str(text) {
         Ok(value) => value,
         Err(e) => {
-            let found = format!("{} is no YAML: {}", path.display(), e.without_snippet());
+            let found = format!("{}: {e}", path.display());
             return check.failed(found, format!("correct {}", path.display()));
         }
     };

@@ -4,6 +4,18 @@
 //!
 //! A part runs in the ordinary tests; `ONEKS_TESTS=all` asks for all of it, see `tests/README.md`.
 
+/// One test for each operation and driver: the function `matrix` of the module that calls this.
+macro_rules! operations {
+    ($($name:ident: $operation:ident),* $(,)?) => {
+        mod dummy {
+            $(#[test] fn $name() { super::matrix(super::Driver::Dummy, super::Operation::$operation); })*
+        }
+        mod capone {
+            $(#[test] fn $name() { super::matrix(super::Driver::Capone, super::Operation::$operation); })*
+        }
+    };
+}
+
 mod crash;
 mod end;
 mod operation;

@@ -251,17 +251,6 @@ pub fn replay(words: &[String]) -> bool {
     true
 }
 
-macro_rules! operations {
-    ($($name:ident: $operation:ident),* $(,)?) => {
-        mod dummy {
-            $(#[test] fn $name() { super::matrix(super::Driver::Dummy, super::Operation::$operation); })*
-        }
-        mod capone {
-            $(#[test] fn $name() { super::matrix(super::Driver::Capone, super::Operation::$operation); })*
-        }
-    };
-}
-
 operations! {
     create: Create,
     add_group: AddGroup,

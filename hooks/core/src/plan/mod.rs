@@ -26,6 +26,7 @@ mod delete;
 mod enlist;
 mod guest;
 mod health;
+mod lifetime;
 mod news;
 mod node_group;
 mod observe;

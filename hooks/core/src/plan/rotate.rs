@@ -16,6 +16,7 @@ use crate::action::Action;
 use crate::observed::{Credentials, Need};
 use crate::plan::context::{Answer, Context};
 use crate::plan::guest::Wanted;
+use crate::plan::lifetime::{LEAST_LIFE, half, life, renew_at, warn_at};
 use crate::plan::request::{driver_cluster, driver_group};
 use crate::spec::Spec;
 use crate::state::GroupState;
@@ -45,10 +46,6 @@ const AGAIN: u64 = 3600;
 
 /// Most login tokens that OpenNebula lets a user have.
 const TOKENS: usize = 10;
-
-/// Shortest life of a credential that is replaced without an order, seconds. Shorter ones would be replaced all the
-/// time.
-const LEAST_LIFE: u64 = 900;
 
 /// Looks at ROTATE. Any token that is not the last one is an order. It lets a rotation go on whose steps failed; one
 /// that has made its credential before the order came is followed by another.
@@ -550,24 +547,4 @@ fn cause(context: &Context<'_>, reason: &str, message: String, object: Option<St
         object,
         since: context.now,
     }
-}
-
-/// How long a credential lives in all, seconds.
-fn life(credential: &Credential) -> Option<u64> {
-    Some(credential.expires?.saturating_sub(credential.issued))
-}
-
-fn half(credential: &Credential) -> Option<u64> {
-    Some(life(credential)? / 2)
-}
-
-/// When a credential is to be replaced: with a third of its life left.
-fn renew_at(credential: &Credential) -> Option<u64> {
-    let life = life(credential).filter(|l| *l >= LEAST_LIFE)?;
-    Some(credential.expires?.saturating_sub(life / 3))
-}
-
-/// When people are to be told: with a sixth of its life left.
-fn warn_at(credential: &Credential) -> Option<u64> {
-    Some(credential.expires?.saturating_sub(life(credential)? / 6))
 }
