@@ -49,7 +49,7 @@ pub struct Global {
     pub verbose: bool,
 }
 
-/// The commands.
+/// The commands. What has no text here has it where its options are.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List clusters or node groups
@@ -112,18 +112,13 @@ pub enum Command {
     /// List flavours, show their inputs, check profiles
     #[command(subcommand)]
     Profile(profile::Profile),
-    /// Run the life of a cluster in an OpenNebula in memory
     Simulate(simulate::Simulate),
-    /// List what was left behind
     Audit(audit::Audit),
-    /// Remove what was left behind
     Gc(audit::Gc),
-    /// Register the hooks at OpenNebula, as oneadmin
     Setup(setup::Setup),
     /// Bring and check the images that clusters are made of
     #[command(subcommand)]
     Images(images::Images),
-    /// Look for what commonly goes wrong with an installation
     Doctor(doctor::Doctor),
     /// Write man pages and completions
     #[command(subcommand, hide = true)]

@@ -8,8 +8,10 @@ use oneks::registration::{self, Change, Definition};
 use crate::app::App;
 use crate::failure::Failure;
 
-/// Registers the hooks at OpenNebula: creates those that are missing, corrects those that differ, removes those that
-/// are not used any more. Run it as oneadmin on the front-end, after each installation; what is right is left alone.
+/// Register the hooks at OpenNebula, as oneadmin
+///
+/// Creates hooks that are missing, corrects those that differ, removes those that are not used any more. Run it as
+/// oneadmin on the front-end, after each installation; what is right is left alone.
 ///
 /// Clusters go on living without hooks. A later setup takes them over as they are.
 #[derive(Debug, Clone, Args)]

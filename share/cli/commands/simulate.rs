@@ -1,6 +1,7 @@
 //! `oneks simulate`: the whole life of a cluster in an OpenNebula in memory, with the hooks' own code, in virtual time.
 
 mod fault;
+mod mortal;
 mod stage;
 
 use std::path::PathBuf;
@@ -44,8 +45,8 @@ pub struct Simulate {
     keep: bool,
     /// Something that goes wrong; may be repeated
     ///
-    /// lose-events=PERCENT, duplicate-events=PERCENT, shuffle-events; boot=NAME: machines with NAME in their name fail to
-    /// boot, once, or N times with NAME*N; call=METHOD: a call such as one.vm.allocate fails, once or N times;
+    /// lose-events=PERCENT, duplicate-events=PERCENT, shuffle-events; kill-hooks=PERCENT: so many runs of a hook end in
+    /// the middle, before or after a call; boot=NAME: machines with NAME in their name fail to boot, once, or N times with NAME*N; call=METHOD: a call such as one.vm.allocate fails, once or N times;
     /// poweroff=NAME: a machine is switched off once the cluster runs; no-capacity: no host has room.
     #[arg(long = "fault", value_name = "FAULT", value_parser = Fault::parse)]
     faults: Vec<Fault>,
@@ -98,6 +99,7 @@ impl Simulate {
                 "timeline": moments,
                 "seconds": report.seconds,
                 "calls": report.calls,
+                "killed": report.killed,
                 "left_over": report.left_over,
             });
             app.out.line(&format::pretty(&value))?;
@@ -110,8 +112,12 @@ impl Simulate {
             } else {
                 format!(", left behind: {}", report.left_over.join(", "))
             };
+            let killed = match report.killed {
+                0 => String::new(),
+                killed => format!(", {killed} hooks killed"),
+            };
             app.out.line(&format!(
-                "\n{} of virtual time, {calls} calls{left}",
+                "\n{} of virtual time, {calls} calls{killed}{left}",
                 time::length(report.seconds)
             ))?;
         }

@@ -148,7 +148,8 @@ impl Cloud {
         command
     }
 
-    fn command(&self, user: &str, arguments: &str) -> Command {
+    /// The command as a user starts it.
+    pub fn command(&self, user: &str, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oneks"));
         command
             .args(arguments.split_whitespace())

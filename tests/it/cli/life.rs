@@ -366,6 +366,13 @@ fn a_life_can_be_simulated_with_faults() {
     ] {
         assert!(moments.iter().any(|m| m["text"] == text), "{text}: {told}");
     }
+    let told = cloud
+        .alice("simulate cluster.json --upgrade v1.34.2 --fault kill-hooks=40 --json")
+        .good();
+    let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(report["result"], "done");
+    assert_eq!(report["left_over"], serde_json::json!([]));
+    assert!(report["killed"].as_u64().unwrap() > 3, "{told}");
     let failed = cloud.alice("simulate cluster.json --fault no-capacity").failed(5);
     assert!(failed.contains("PROVISIONING_FAILURE"), "{failed}");
     assert_eq!(

@@ -12,6 +12,7 @@ mod listing;
 mod refusals;
 mod setup;
 mod strays;
+mod tls;
 
 use cloud::spec;
 pub use cloud::{Answer, Cloud, answer};

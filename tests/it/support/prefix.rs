@@ -71,6 +71,11 @@ impl Prefix {
         self.root().join("lib/oneks/hooks").join(name)
     }
 
+    /// Where OpenNebula is.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     /// The environment that the hook manager gives a hook.
     pub fn environment(&self) -> Vec<(String, String)> {
         vec![

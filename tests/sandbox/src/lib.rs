@@ -79,6 +79,7 @@ pub use inspect::Remains;
 pub use installation::{EndSignals, Installation, Running};
 pub use leases::{AddressRange, Holder};
 pub use meta::{Lock, Meta, ObjectKind, Permissions};
+pub use rng::Rng;
 pub use runner::{HookRunner, RunEnd};
 pub use sandbox::Sandbox;
 pub use states::{LcmState, VmState};

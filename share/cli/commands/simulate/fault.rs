@@ -15,6 +15,8 @@ pub enum Fault {
     Boot(String, u32),
     /// The first so many calls of a method fail.
     Call(String, u32),
+    /// So many of a hundred runs of a hook end in the middle.
+    KillHooks(u8),
     /// A machine with this in its name is switched off once the cluster runs.
     Poweroff(String),
     /// No host has room.
@@ -43,13 +45,14 @@ impl Fault {
             ("lose-events", _) => percent().map(Self::LoseEvents),
             ("duplicate-events", _) => percent().map(Self::DuplicateEvents),
             ("shuffle-events", "") => Ok(Self::ShuffleEvents),
+            ("kill-hooks", _) => percent().map(Self::KillHooks),
             ("boot", _) => times().map(|(name, times)| Self::Boot(name, times)),
             ("call", _) => times().map(|(name, times)| Self::Call(name, times)),
             ("poweroff", name) if !name.is_empty() => Ok(Self::Poweroff(name.to_owned())),
             ("no-capacity", "") => Ok(Self::NoCapacity),
             _ => Err(
-                "expected lose-events=PERCENT, duplicate-events=PERCENT, shuffle-events, boot=NAME, \
-                      call=METHOD, poweroff=NAME or no-capacity"
+                "expected lose-events=PERCENT, duplicate-events=PERCENT, shuffle-events, kill-hooks=PERCENT, \
+                      boot=NAME, call=METHOD, poweroff=NAME or no-capacity"
                     .to_owned(),
             ),
         }
@@ -71,7 +74,17 @@ impl Fault {
                 },
             )),
             Self::NoCapacity => faults.no_capacity = true,
-            Self::Poweroff(_) => {}
+            // Not the cloud's doing.
+            Self::Poweroff(_) | Self::KillHooks(_) => {}
+        }
+    }
+
+    /// How many of a hundred runs of a hook end in the middle.
+    pub fn kill_hooks(&self) -> Option<u8> {
+        if let Self::KillHooks(percent) = self {
+            Some(*percent)
+        } else {
+            None
         }
     }
 
@@ -95,6 +108,8 @@ mod tests {
             ("lose-events=30", Some(Fault::LoseEvents(30))),
             ("duplicate-events=100", Some(Fault::DuplicateEvents(100))),
             ("shuffle-events", Some(Fault::ShuffleEvents)),
+            ("kill-hooks=20", Some(Fault::KillHooks(20))),
+            ("kill-hooks", None),
             ("boot=workers", Some(Fault::Boot("workers".into(), 1))),
             ("boot=seed*3", Some(Fault::Boot("seed".into(), 3))),
             (

@@ -22,6 +22,7 @@ use opennebula::{Client, Session};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::mortal::Mortal;
 use crate::failure::Failure;
 
 /// Seconds between two sweeps, as the timer has them.
@@ -42,6 +43,7 @@ pub struct Stage {
     start: u64,
     next_sweep: u64,
     before: Remains,
+    mortal: Arc<Mortal>,
     /// Lines of history that were told: time and text.
     told: Vec<(u64, String)>,
     _folder: tempfile::TempDir,
@@ -61,6 +63,8 @@ pub struct Report {
     pub seconds: u64,
     /// Calls by method.
     pub calls: BTreeMap<String, usize>,
+    /// Runs of hooks that ended in the middle.
+    pub killed: u64,
     /// Objects that were not there before.
     pub left_over: Vec<String>,
 }
@@ -93,9 +97,14 @@ impl Stage {
         let sandbox = Sandbox::with_guests(config, Box::new(guests));
         sandbox.standard_cloud().map_err(|e| other(&e))?;
         let session = |text: String| Session::parse(&text).map_err(|e| other(&e));
-        let transport: Arc<dyn opennebula::Transport> = Arc::new(sandbox.clone());
+        let percent = faults.iter().filter_map(Fault::kill_hooks).max().unwrap_or(0);
+        let mortal = Arc::new(Mortal::new(sandbox.clone(), percent, seed));
+        let transport: Arc<dyn opennebula::Transport> = mortal.clone();
         let admin = session(format!("oneadmin:{admin}"))?;
-        let user = Client::new(transport.clone(), session(format!("alice:{ALICE_PASSWORD}"))?);
+        let user = Client::new(
+            Arc::new(sandbox.clone()) as Arc<dyn opennebula::Transport>,
+            session(format!("alice:{ALICE_PASSWORD}"))?,
+        );
         let config = Config::default();
         let drivers = Executables::new(&layout.drivers, Duration::from_secs(config.driver_timeout));
         let service = Service::new(
@@ -122,6 +131,7 @@ impl Stage {
             start,
             next_sweep: start + SWEEP_EVERY,
             before,
+            mortal,
             told: Vec::new(),
             _folder: folder,
         })
@@ -235,6 +245,7 @@ impl Stage {
                 .into_iter()
                 .map(|(method, count)| (method.to_owned(), count))
                 .collect(),
+            killed: self.mortal.killed(),
             left_over: self.sandbox.remains().since(&self.before),
         }
     }
@@ -282,7 +293,8 @@ impl Stage {
         }
         let until = self.next_sweep.min(end);
         let service = &self.service;
-        let mut runner = |execution: &Execution, now: u64| run(service, execution, now);
+        let mortal = &self.mortal;
+        let mut runner = |execution: &Execution, now: u64| mortal.during(|| run(service, execution, now));
         let once = Cell::new(false);
         self.sandbox.run_until(&mut runner, until, |_| once.replace(true));
         if !self.sandbox.has_events() {
