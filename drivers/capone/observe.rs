@@ -2,7 +2,7 @@
 
 use oneks_driver::{DriverError, Group, Node, Observation, Output, Role, reason};
 
-use crate::probe::{GroupReport, Machine, Report};
+use crate::probe::{ClusterReport, GroupReport, Machine, Report};
 use crate::settings::Settings;
 
 /// The probe could not ask Kubernetes.
@@ -21,6 +21,7 @@ pub fn observe(group: &Group, output: Option<&Output>) -> Result<Observation, Dr
     let live: Vec<&Machine> = report.machines.iter().filter(|m| !m.deleting).collect();
     let causes = causes(group, &report, &wanted_version);
     Ok(Observation {
+        forgotten: forgotten(group, &report, causes.is_empty()),
         settled: causes.is_empty(),
         unmanaged: group.role == Role::ControlPlane && report.cluster.is_none() && report.group.is_none(),
         replicas: count(report.machines.len()),
@@ -30,6 +31,18 @@ pub fn observe(group: &Group, output: Option<&Output>) -> Result<Observation, Dr
         nodes: report.machines.iter().map(node).collect(),
         message: (!causes.is_empty()).then(|| summary(causes)),
     })
+}
+
+/// The VMs that nothing stands for, where nothing can be on its way: the group is what it is to be, or was removed to its
+/// last machine. While the cluster is paused, deleted or moved elsewhere, nobody can say.
+fn forgotten(group: &Group, report: &Report, settled: bool) -> Option<Vec<u32>> {
+    let works = |c: &ClusterReport| !c.paused && !c.deleting;
+    let removed = group.role == Role::NodeGroup
+        && group.replicas == 0
+        && report.group.is_none()
+        && report.machines.is_empty();
+    let certain = report.cluster.as_ref().is_some_and(works) && (settled || removed);
+    report.forgotten.clone().filter(|_| certain)
 }
 
 fn read(group: &Group, output: Option<&Output>) -> Result<Report, DriverError> {

@@ -10,6 +10,9 @@ use crate::settings::Settings;
 /// Seconds for the script without its waiting: eight questions of at most half a minute each, and one pause.
 const TIMEOUT: u64 = 270;
 
+/// Seconds for two questions more.
+const TIMEOUT_DOUBT: u64 = 60;
+
 /// Seconds between two looks of a script that waits.
 const PAUSE: u64 = 10;
 
@@ -24,6 +27,10 @@ const STILL: u64 = 180;
 /// See `wait.sh.j2` for
 /// what it does not wait for.
 ///
+/// Where there are more VMs than nodes are wanted, it asks besides for whatever might stand for one of them: machines of
+/// any group, provider's machines, nodes. Cluster API makes a machine before its VM, and the request names VMs that are
+/// there already: one that nothing stands for then was forgotten.
+///
 /// # Errors
 /// `BadProfile`.
 pub fn script(cluster: &Cluster, group: &Group, wait: u64) -> Result<Script, DriverError> {
@@ -32,7 +39,20 @@ pub fn script(cluster: &Cluster, group: &Group, wait: u64) -> Result<Script, Dri
         Role::ControlPlane => "cluster.x-k8s.io/control-plane".to_owned(),
         Role::NodeGroup => format!("cluster.x-k8s.io/deployment-name={}", group.name),
     };
+    let in_doubt = group.vms.len() > group.replicas as usize;
+    let vms: Vec<Value> = group
+        .vms
+        .iter()
+        .filter(|_| in_doubt)
+        .map(|vm| context! { id => number(vm.id.into()), name => vm.name.as_str() })
+        .collect();
+    let timeout = if in_doubt {
+        TIMEOUT + TIMEOUT_DOUBT
+    } else {
+        TIMEOUT
+    };
     let context = context! {
+        vms => vms,
         cluster => cluster.name.as_str(),
         name => group.name.as_str(),
         resource => target.resource,
@@ -46,7 +66,7 @@ pub fn script(cluster: &Cluster, group: &Group, wait: u64) -> Result<Script, Dri
         silence => number(SILENCE),
         still => number(STILL),
     };
-    crate::script::script("probe.sh.j2", &context, TIMEOUT + wait)
+    crate::script::script("probe.sh.j2", &context, timeout + wait)
 }
 
 /// A number as arithmetic in a script takes it: without quotes.
@@ -65,6 +85,9 @@ pub struct Report {
     pub conditions: Vec<Condition>,
     /// Its machines.
     pub machines: Vec<Machine>,
+    /// VMs that nothing stands for, if that was asked.
+    #[serde(default)]
+    pub forgotten: Option<Vec<u32>>,
 }
 
 /// The Cluster API cluster.

@@ -90,6 +90,7 @@ fn observe(group: &Group) -> Observation {
     Observation {
         settled,
         unmanaged: false,
+        forgotten: None,
         replicas,
         ready,
         updated,

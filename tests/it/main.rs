@@ -13,6 +13,7 @@ mod docs;
 mod dummy;
 mod event;
 mod foreign;
+mod forgotten;
 mod front_ends;
 mod gate;
 mod healing;

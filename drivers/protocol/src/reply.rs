@@ -235,6 +235,10 @@ pub struct Observation {
     pub unmanaged: bool,
     /// The nodes, if known.
     pub nodes: Vec<Node>,
+    /// Which of the request's VMs nothing stands for: no node, and nothing that would become one or end one. Only where
+    /// that can be said for certain, and only while nothing is under way in the group; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Vec<u32>>,
     /// What is going on, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

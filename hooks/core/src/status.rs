@@ -14,7 +14,7 @@ use crate::state::ClusterState;
 use crate::text::shorten;
 use unknown::Origin;
 
-pub use group::{Goal, Group, GroupVm, Probe, Router, Seed, Template, Work};
+pub use group::{Forgotten, Goal, Group, GroupVm, Probe, Router, Seed, Template, Work};
 
 /// Version of this form of STATUS.
 pub const SCHEMA: u32 = 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use oneks_driver::{Action, Cluster, Group, Role, Router, Script, Steps, Taint};
+use oneks_driver::{Action, Cluster, Group, GroupVm, Role, Router, Script, Steps, Taint, VmCondition};
 
 use super::ask;
 use super::subject::{applied, bootstrap, cluster, files, group, provision, root, rotate};
@@ -62,7 +62,18 @@ fn rendered() -> BTreeMap<String, String> {
     texts
 }
 
-/// Every script by name.
+/// A worker's VM.
+fn worker(id: u32) -> GroupVm {
+    GroupVm {
+        id,
+        name: format!("oneks-24-workers-7x2lq-{id}"),
+        condition: VmCondition::Running,
+        ip: None,
+        version: None,
+    }
+}
+
+/// Every script by name. `doubt-workers` asks about VMs 114, 115 and 116, of which two are wanted.
 pub fn scripts() -> BTreeMap<String, Script> {
     type Act = fn(Box<Cluster>, Box<Group>) -> Action;
     let mut scripts = BTreeMap::new();
@@ -96,6 +107,15 @@ pub fn scripts() -> BTreeMap<String, Script> {
             scripts.insert(format!("{name}-{of}"), probe);
         }
     }
+    let mut crowd = group(Role::NodeGroup, "small");
+    crowd.vms = [114, 115, 116].map(worker).into();
+    let doubt: Script = ask(Action::Probe {
+        cluster: Box::new(cluster()),
+        group: Box::new(crowd),
+        wait: 0,
+    })
+    .unwrap();
+    scripts.insert("doubt-workers".to_owned(), doubt);
     let plane = group(Role::ControlPlane, "ha");
     scripts.insert("rotate".to_owned(), rotate(&cluster(), &plane));
     let kubeconfig: Script = ask(Action::Kubeconfig {

@@ -359,13 +359,24 @@ impl Answers {
     }
 
     fn probe(&self) -> Output {
+        self.run("probe-workers", "", "")
+    }
+
+    /// Asked in doubt: what machines of any group, and provider's machines, are there.
+    fn doubt(&self, machines: &str, provider: &str) -> Output {
+        self.run("doubt-workers", machines, provider)
+    }
+
+    fn run(&self, script: &str, all_machines: &str, provider: &str) -> Output {
         let node = Node::new(
             "here=${0%/*}
 case \"$*\" in
   *'get clusters.'*) cat \"$here/cluster\" ;;
   *conditions*' machinedeployments.'* | *'get machinedeployments.'*'range .status.conditions'*) cat \"$here/conditions\" ;;
   *'get machinedeployments.'*) cat \"$here/group\" ;;
+  *'get machines.'*--all-namespaces*) cat \"$here/all_machines\" ;;
   *'get machines.'*) cat \"$here/machines\" ;;
+  *'get onemachines.'*) cat \"$here/provider\" ;;
   *'get nodes'*) cat \"$here/nodes\" ;;
   *) echo \"unexpected: $*\" >&2; exit 1 ;;
 esac
@@ -377,10 +388,12 @@ esac
             ("conditions", &self.conditions),
             ("machines", &self.machines),
             ("nodes", &self.nodes),
+            ("all_machines", &all_machines.to_owned()),
+            ("provider", &provider.to_owned()),
         ] {
             fs::write(node.folder.path().join(name), text).unwrap();
         }
-        node.run(&scripts()["probe-workers"].text)
+        node.run(&scripts()[script].text)
     }
 
     fn observe(&self) -> Observation {
@@ -588,6 +601,96 @@ fn a_probe_of_what_does_not_exist_is_no_error() {
         seen.message.unwrap(),
         "MachineDeployment oneks-24-workers does not exist"
     );
+}
+
+/// A VM is forgotten only if nothing bears its name or its provider's id: no machine of any group, no machine of the
+/// provider, no node.
+#[test]
+fn a_probe_in_doubt_tells_what_nothing_stands_for() {
+    type Change = fn(&mut Answers);
+    // Machines 114 and 115 are there in each case, by name or by id.
+    const MACHINES: &str = "oneks-24-workers-7x2lq-114\none://114\nx\noneks-24-workers-7x2lq-115\n\ny\n";
+    let forgotten = |answers: &Answers, machines: &str, provider: &str| {
+        observe(answers.doubt(machines, provider), 2).forgotten
+    };
+    let at_rest = Answers::at_rest();
+    assert_eq!(observe(at_rest.probe(), 2).forgotten, None, "nobody asked");
+    assert_eq!(forgotten(&at_rest, MACHINES, ""), Some(vec![116]));
+    assert_eq!(
+        forgotten(&at_rest, "", ""),
+        Some(vec![116]),
+        "nodes have their ids"
+    );
+    for known in [
+        "oneks-24-workers-7x2lq-116\n\n\n",
+        "other\none://116\nz\n",
+        "other\n\noneks-24-workers-7x2lq-116\n",
+    ] {
+        let machines = format!("{MACHINES}{known}");
+        assert_eq!(forgotten(&at_rest, &machines, ""), Some(vec![]), "{known:?}");
+    }
+    for known in ["oneks-24-workers-7x2lq-116\n\n", "other\none://116\n"] {
+        assert_eq!(forgotten(&at_rest, MACHINES, known), Some(vec![]), "{known:?}");
+    }
+    for known in [
+        "oneks-24-workers-7x2lq-116\t\t\t\n",
+        "other\tv1.34.2+rke2r1\tone://116\tFalse\n",
+    ] {
+        let mut answers = Answers::at_rest();
+        answers.nodes += known;
+        assert_eq!(forgotten(&answers, MACHINES, ""), Some(vec![]), "{known:?}");
+    }
+    assert_eq!(
+        forgotten(&at_rest, "oneks-24-workers-7x2lq-1160\none://1160\n\n", ""),
+        Some(vec![116]),
+        "another's name and id only begin like it"
+    );
+    // While anything is under way, or nobody may act, nobody can say.
+    let changes: [Change; 6] = [
+        |a| a.cluster = "Provisioned\ttrue\t".to_owned(),
+        |a| a.cluster = "Provisioned\t\t2026-11-22T10:00:00Z".to_owned(),
+        |a| a.cluster.clear(),
+        |a| a.group = "4\t3\t2\t2\t2\t2\t\tv1.34.2+rke2r1\tRunning\t\t".to_owned(),
+        |a| a.group = "3\t3\t2\t3\t2\t2\t\tv1.34.2+rke2r1\tRunning\t\t".to_owned(),
+        |a| a.nodes = a.nodes.replace("True", "False"),
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut answers = Answers::at_rest();
+        change(&mut answers);
+        assert_eq!(forgotten(&answers, MACHINES, ""), None, "change {n}");
+    }
+}
+
+/// Of a removed group: as long as any machine of it is there, Cluster API is at work.
+#[test]
+fn a_probe_of_a_removed_group_tells_what_it_has_left_behind() {
+    let mut answers = Answers::at_rest();
+    let forgotten = |answers: &Answers, replicas: u32| observe(answers.doubt("", ""), replicas).forgotten;
+    answers.nodes.clear();
+    assert_eq!(forgotten(&answers, 0), None, "it is still there");
+    answers.group.clear();
+    assert_eq!(forgotten(&answers, 0), None, "its machines are still there");
+    answers.machines.clear();
+    assert_eq!(forgotten(&answers, 0), Some(vec![114, 115, 116]));
+    assert_eq!(forgotten(&answers, 2), None, "nobody wanted it to go");
+    answers.cluster = "Provisioned\ttrue\t".to_owned();
+    assert_eq!(forgotten(&answers, 0), None, "it is paused");
+}
+
+/// A question that fails is no answer: nothing is taken for forgotten because it could not be seen.
+#[test]
+fn a_probe_in_doubt_whose_question_fails_says_nothing() {
+    for fails in [
+        "*'get onemachines.'*",
+        "*'get machines.'*--all-namespaces*",
+        "*'get nodes'*",
+    ] {
+        let node = Node::new(&format!(
+            "case \"$*\" in\n  {fails}) echo 'connection refused' >&2; exit 1 ;;\n  *'get clusters.'*) printf 'Provisioned\\t\\t' ;;\nesac\n"
+        ));
+        let output = node.run(&scripts()["doubt-workers"].text);
+        assert_eq!((output.return_code, output.stdout.as_str()), (1, ""), "{fails}");
+    }
 }
 
 #[test]

@@ -45,8 +45,14 @@ impl Report {
         self.cases += 1;
         self.deaths += deaths;
         if let Err(why) = result {
-            let again =
-                format!("{CASE}='{case}' cargo test --locked --test it matrix::replay -- --nocapture");
+            let extent = if all() {
+                format!("{ALL}=all ")
+            } else {
+                String::new()
+            };
+            let again = format!(
+                "{extent}{CASE}='{case}' cargo test --locked --test it matrix::replay -- --nocapture"
+            );
             eprintln!(
                 "FAILED {case}: {}\n  again: {again}",
                 why.lines().next().unwrap_or_default()

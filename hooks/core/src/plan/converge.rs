@@ -11,6 +11,7 @@ use crate::plan::guest::Wanted;
 use crate::plan::health::obstacle;
 use crate::plan::observe::{kubeconfig, observe, probe_after};
 use crate::plan::request::{driver_cluster, driver_group};
+use crate::plan::surplus;
 use crate::plan::templates;
 use crate::plan::work::{group_mut, hinder, refuse, wait};
 use crate::spec::Spec;
@@ -91,7 +92,11 @@ fn go_on(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group_id: 
     };
     let carried = carry_out(context, status, group_id, &steps);
     if carried && group.state == GroupState::Deprovisioning {
-        return gone(context, status, group_id, &steps.obsolete_templates);
+        let progress = gone(context, status, group_id, &steps.obsolete_templates);
+        if progress != Progress::Settled && context.needs.is_empty() {
+            surplus::of_removed(context, status, spec, group_id, cluster, asked);
+        }
+        return progress;
     }
     let kept = !group.is_control_plane() || status.kubeconfig;
     if !carried || !kept && !kubeconfig(context, status, spec, &cluster, &asked) {

@@ -9,7 +9,7 @@ use crate::plan::converge::Progress;
 use crate::plan::observe::observe;
 use crate::plan::request::{driver_cluster, driver_group};
 use crate::plan::work::group_mut;
-use crate::plan::{rest, router};
+use crate::plan::{rest, router, surplus};
 use crate::spec::Spec;
 use crate::state::GroupState;
 use crate::status::{Group, GroupVm, LastError, Status};
@@ -40,6 +40,7 @@ pub(super) fn refresh(context: &mut Context<'_>, status: &mut Status) {
                     let same = old.filter(|o| o.condition == vm.condition);
                     now.push(GroupVm {
                         ready: same.and_then(|o| o.ready),
+                        forgotten: same.and_then(|o| o.forgotten),
                         version: vm
                             .reports
                             .get(VERSION_ATTRIBUTE)
@@ -65,6 +66,7 @@ pub(super) fn group_vm(vm: &Vm) -> GroupVm {
         condition: vm.condition,
         ready: None,
         version: vm.reports.get(VERSION_ATTRIBUTE).cloned(),
+        forgotten: None,
     }
 }
 
@@ -96,6 +98,15 @@ pub(super) fn step(context: &mut Context<'_>, status: &mut Status, spec: &Spec, 
         context.all_vms();
         return;
     }
+    if let Some(surplus) = surplus::at_rest(context, status, spec, id) {
+        trouble = Some(surplus);
+    }
+    if !context.needs.is_empty() {
+        return;
+    }
+    let Some(group) = group_mut(status, id) else {
+        return;
+    };
     if trouble.is_some() {
         // A node that comes back has to be asked for again: that its VM runs doesn't make it ready.
         group.settled.clear();

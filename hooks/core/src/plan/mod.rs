@@ -42,6 +42,7 @@ mod router;
 mod seed;
 mod stray_commands;
 mod summary;
+mod surplus;
 mod templates;
 mod work;
 

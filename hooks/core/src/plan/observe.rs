@@ -150,7 +150,8 @@ pub(super) fn knows_no_others(group: &Group, seen: &Observation) -> bool {
     seen.nodes.iter().all(there)
 }
 
-fn is_on(node: &Node, vm: &GroupVm) -> bool {
+/// Is it the node of this VM?
+pub(super) fn is_on(node: &Node, vm: &GroupVm) -> bool {
     node.vm.map_or(node.name == vm.name, |id| id == vm.id)
 }
 

@@ -100,7 +100,8 @@ pub(super) fn ask(context: &mut Context<'_>, status: &mut Status, spec: &Spec, i
     })
 }
 
-fn want(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group: &Group, delay: u64) {
+/// Asks how a group at rest is.
+pub(super) fn want(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group: &Group, delay: u64) {
     let Some((goal, cluster)) = group.goal.clone().zip(driver_cluster(context, status, spec)) else {
         return;
     };

@@ -13,6 +13,7 @@ use crate::plan::request::{driver_cluster, driver_group};
 use crate::plan::rotate;
 use crate::plan::router;
 use crate::plan::stray_commands;
+use crate::plan::surplus;
 use crate::plan::work::{group_mut, refuse};
 use crate::spec::Spec;
 use crate::status::{GuestExec, LastError, Probe, Purpose, Status};
@@ -252,6 +253,7 @@ fn probed(
     }
     let current = exec.script == probe_order(group) && knows_no_others(group, &observation);
     note_nodes(group, &observation);
+    surplus::note(group, &observation, current, exec.issued, now);
     group.probe = Some(Probe {
         at: now,
         of: if current {

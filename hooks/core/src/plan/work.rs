@@ -15,6 +15,9 @@ pub(super) fn begin(group: &mut Group, now: u64, state: GroupState, goal: Goal, 
     group.goal = Some(goal);
     group.probe = None;
     group.error = None;
+    for vm in &mut group.vms {
+        vm.forgotten = None;
+    }
     group.work = Some(Work {
         started: now,
         deadline: now.saturating_add(seconds),

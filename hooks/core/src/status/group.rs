@@ -176,6 +176,18 @@ pub struct GroupVm {
     /// Version of the node, if known. Together these are the ledger of an upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Nothing in Kubernetes stands for it, although all nodes that are wanted are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forgotten: Option<Forgotten>,
+}
+
+/// Answers that found nothing of a virtual machine, with no other between them. Seconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// When the first was there.
+    pub since: u64,
+    /// When the last was asked for.
+    pub again: u64,
 }
 
 /// The seed VM.

@@ -67,7 +67,8 @@ pub fn ask(kind: Kind, action: &Action) -> Result<Value, DriverError> {
         Action::Probe { group, wait, .. } => answer(&Script {
             timeout: 120 + wait,
             ..script(&json!({
-                "probe": group.name, "wait": wait, "replicas": group.replicas, "version": group.version
+                "probe": group.name, "wait": wait, "replicas": group.replicas, "version": group.version,
+                "vms": group.vms.iter().map(|vm| vm.id).collect::<Vec<_>>()
             }))
         }),
         Action::Observe { group, output, .. } => match output {
@@ -283,12 +284,15 @@ fn observe_guest(group: &Group, stdout: &str) -> Result<Value, DriverError> {
     let version = seen["version"].as_str() == Some(group.version.as_str());
     let fit = |n: &&Node| n.ready && n.version.as_deref() == Some(group.version.as_str());
     let complete = nodes.len() == group.replicas as usize && nodes.iter().filter(fit).count() == nodes.len();
+    let removed = group.replicas == 0 && seen.get("replicas").is_none();
+    let forgotten: Option<Vec<u32>> = serde_json::from_value(seen["forgotten"].clone()).unwrap_or_default();
     let ready = nodes.iter().filter(|n| n.ready).count();
     let sick = nodes.iter().find(|n| !n.ready);
     answer(&Observation {
         unmanaged: group.role == Role::ControlPlane && seen.get("replicas").is_none(),
         message: sick.map(|n| format!("the node of {} is not ready: kubelet stopped", n.name)),
         settled: wanted && version && complete,
+        forgotten: forgotten.filter(|_| wanted && version && complete || removed),
         replicas: u32::try_from(nodes.len()).unwrap(),
         ready: u32::try_from(ready).unwrap(),
         version: nodes.iter().filter_map(|n| n.version.clone()).min(),

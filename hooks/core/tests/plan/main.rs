@@ -13,6 +13,7 @@ mod recover;
 mod rest;
 mod rotate;
 mod router;
+mod surplus;
 mod table;
 mod total;
 mod upgrade;

@@ -11,8 +11,8 @@ use oneks_core::observed::{
 use oneks_core::plan::{Desired, Outcome, absorb, plan};
 use oneks_core::state::{DependencyState, GroupState};
 use oneks_core::status::{
-    Credential, Deletion, Goal, Group, GroupVm, GuestExec, Placed, Purpose, Retry, Rotation, RotationStage,
-    Seed, Status, Work,
+    Credential, Deletion, Forgotten, Goal, Group, GroupVm, GuestExec, Placed, Purpose, Retry, Rotation,
+    RotationStage, Seed, Status, Work,
 };
 use oneks_driver::{Capabilities, Network, Output, Owner, Placement, VmCondition, secret};
 use proptest::prelude::*;
@@ -79,12 +79,20 @@ fn goal() -> impl Strategy<Value = Goal> {
 }
 
 fn group_vm() -> impl Strategy<Value = GroupVm> {
-    (100..110_u32, condition(), prop::option::of(version())).prop_map(|(id, condition, version)| GroupVm {
+    let forgotten = (time(), time()).prop_map(|(since, again)| Forgotten { since, again });
+    let parts = (
+        100..110_u32,
+        condition(),
+        prop::option::of(version()),
+        prop::option::of(forgotten),
+    );
+    parts.prop_map(|(id, condition, version, forgotten)| GroupVm {
         id,
         name: format!("oneks-24-x{id}"),
         condition,
         ready: None,
         version,
+        forgotten,
     })
 }
 

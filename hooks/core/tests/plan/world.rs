@@ -132,6 +132,14 @@ pub struct World {
     pub stuck: Option<(&'static str, VmCondition, &'static str, &'static str)>,
     /// Addresses that somebody else has.
     pub taken: BTreeSet<String>,
+    /// How many of the next machines that Cluster API deletes it forgets without ending their VMs.
+    pub forgets: usize,
+    /// VMs that it has forgotten.
+    pub forgotten: BTreeSet<u32>,
+    /// VMs that the hooks have ended although Cluster API knew them.
+    pub wronged: Vec<String>,
+    /// Are Cluster API's objects elsewhere, so that nobody here sees them?
+    pub hidden: bool,
 }
 
 impl World {
@@ -170,6 +178,10 @@ impl World {
             sick: BTreeSet::new(),
             stuck: None,
             taken: BTreeSet::new(),
+            forgets: 0,
+            forgotten: BTreeSet::new(),
+            wronged: Vec::new(),
+            hidden: false,
         }
     }
 
@@ -271,6 +283,18 @@ impl World {
     /// Takes Cluster API's objects out of the cluster; its nodes stay.
     pub fn forget(&mut self) {
         self.objects.clear();
+    }
+
+    /// Leaves a VM behind of which nobody knows, a twin of this one in all but name and age.
+    pub fn leave_behind(&mut self, twin: u32) {
+        let mut machine = self.machines[&twin].clone();
+        let id = twin - 50;
+        machine.vm.id = id;
+        machine.vm.name += "-old";
+        machine.vm.command = None;
+        self.machines.insert(id, machine);
+        self.forgotten.insert(id);
+        self.hints.insert(id);
     }
 
     /// Ends a VM as its owner or a health check would.
@@ -402,6 +426,7 @@ impl World {
                 {
                     return failed(FailureKind::Gone);
                 }
+                self.judge(*id);
                 self.end(*id);
             }
             Action::DeleteVm { id, .. } => drop(self.machines.remove(id)),
@@ -489,6 +514,17 @@ impl World {
             Action::DeleteDocument => self.doc = None,
         }
         Outcome::Done
+    }
+
+    /// In a cluster that lives, nodes are Cluster API's to end, unless it has forgotten them.
+    fn judge(&mut self, id: u32) {
+        let vm = &self.machines[&id].vm;
+        let lives = self.doc.as_ref().is_some_and(|d| d.delete.is_none());
+        let is_node = vm.tag.as_ref().is_some_and(|t| t.group.is_some()) && !vm.name.ends_with("-seed");
+        let its_own = self.kind != Kind::Plain && self.owned && vm.condition != VmCondition::Failed;
+        if lives && is_node && its_own && !self.forgotten.contains(&id) {
+            self.wronged.push(vm.name.clone());
+        }
     }
 
     /// The cluster's Secrets get a credential.
@@ -625,7 +661,7 @@ impl World {
         let Some(object) = script["probe"].as_str().and_then(|name| self.objects.get(name)) else {
             return true;
         };
-        let seen: Value = serde_json::from_str(&self.probe(script["probe"].as_str().unwrap())).unwrap();
+        let seen: Value = serde_json::from_str(&self.probe(script["probe"].as_str().unwrap(), &[])).unwrap();
         let nodes = seen["nodes"].as_array().map_or(&[][..], Vec::as_slice);
         let fit = |n: &&Value| n["ready"] == true && n["version"] == script["version"];
         script["replicas"] == seen["replicas"]
@@ -669,7 +705,8 @@ impl World {
                 object.deleting = true;
             }
         } else if let Some(name) = name("probe") {
-            return self.probe(&name);
+            let vms: Vec<u32> = serde_json::from_value(value["vms"].clone()).unwrap();
+            return self.probe(&name, &vms);
         } else {
             let known = self.manifest.as_ref().filter(|_| value["addresses"] == true);
             let address = |key: &str| Some(format!("|{}", known?[key].as_str()?));
@@ -679,9 +716,17 @@ impl World {
         String::new()
     }
 
-    fn probe(&self, name: &str) -> String {
-        let Some(object) = self.objects.get(name).filter(|_| self.owned) else {
+    fn probe(&self, name: &str, vms: &[u32]) -> String {
+        if !self.owned || self.hidden {
             return "{}".to_owned();
+        }
+        let forgotten: Vec<u32> = vms
+            .iter()
+            .copied()
+            .filter(|id| self.forgotten.contains(id))
+            .collect();
+        let Some(object) = self.objects.get(name) else {
+            return json!({ "forgotten": forgotten }).to_string();
         };
         let nodes: Vec<Node> = self
             .members(object.id)
@@ -694,7 +739,10 @@ impl World {
                 version: Some(m.version.clone()),
             })
             .collect();
-        json!({ "replicas": object.replicas, "version": object.version, "nodes": nodes }).to_string()
+        json!({
+            "replicas": object.replicas, "version": object.version, "nodes": nodes, "forgotten": forgotten
+        })
+        .to_string()
     }
 
     fn members(&self, group: u32) -> impl Iterator<Item = &Machine> {
@@ -702,6 +750,7 @@ impl World {
             .values()
             .filter(move |m| m.vm.tag.as_ref().is_some_and(|t| t.group == Some(group)))
             .filter(|m| !m.vm.name.ends_with("-seed") && m.vm.condition != VmCondition::Ending)
+            .filter(|m| !self.forgotten.contains(&m.vm.id))
     }
 
     /// The seed's work: a router, the control plane, and the report that it is done.
@@ -794,7 +843,12 @@ impl World {
                 self.machine(&vm, Some(tag), None, &object.version);
             } else if members.len() > wanted && (steady > wanted || object.deleting) {
                 let victim = old.or(members.first()).unwrap().vm.id;
-                self.end(victim);
+                if self.forgets > 0 {
+                    self.forgets -= 1;
+                    self.forgotten.insert(victim);
+                } else {
+                    self.end(victim);
+                }
             } else if object.deleting && members.is_empty() {
                 self.objects.remove(&name);
             }

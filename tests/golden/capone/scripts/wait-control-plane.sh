@@ -133,7 +133,7 @@ function condition_end() {
   }
   c_type = ""
 }
-/^#(cluster|group|conditions|nodes|machines)$/ { section = substr($0, 2); next }
+/^#(cluster|group|conditions|nodes|machines|known|vms)$/ { section = substr($0, 2); next }
 section == "cluster" && !cluster_seen && $0 != "" {
   cluster = "{\"phase\":" text($1, 20) flag("paused", $2) flag("deleting", $3) "}"
   cluster_seen = 1
@@ -154,6 +154,7 @@ section == "conditions" {
   } else if (c_type != "") c_message = c_message " " $0
 }
 section == "nodes" && NF >= 4 {
+  stands[$1] = stands[$3] = 1
   node_line[$1] = member("kubelet", $2, 40) member("node_provider", $3, 40) flag("ready", $4 == "True" ? "true" : "")
 }
 section == "machines" {
@@ -163,11 +164,17 @@ section == "machines" {
     ready_status = $7; reason = $8; message = $9
   } else if (m != "") message = message " " $0
 }
+section == "known" { stands[$0] = 1 }
+section == "vms" && NF == 2 && $1 ~ /^[0-9]+$/ {
+  asked = 1
+  if (!($2 in stands) && !(("one://" $1) in stands)) forgotten = forgotten (forgotten == "" ? "" : ",") $1
+}
 END {
   condition_end()
   machine_end()
   if (group_seen) group = group member("failure", failure, 300) "}"
-  printf "{\"cluster\":%s,\"group\":%s,\"conditions\":[%s],\"machines\":[%s]}\n", \
-    (cluster == "" ? "null" : cluster), (group == "" ? "null" : group), conditions, machines
+  if (asked) forgotten = ",\"forgotten\":[" forgotten "]"
+  printf "{\"cluster\":%s,\"group\":%s,\"conditions\":[%s],\"machines\":[%s]%s}\n", \
+    (cluster == "" ? "null" : cluster), (group == "" ? "null" : group), conditions, machines, forgotten
 }
 '

@@ -108,6 +108,8 @@ pub enum FaultKind {
     NodeNeverJoins,
     /// CAPONE does nothing for the cluster.
     CaponeStuck,
+    /// CAPONE's look-up of a VM fails as it deletes the machine.
+    CaponeBlind,
     /// The guest agent is missing: commands never end.
     AgentMissing,
     /// Commands fail without having run.

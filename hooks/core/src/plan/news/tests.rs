@@ -15,6 +15,7 @@ fn vm(id: u32, condition: VmCondition) -> GroupVm {
         condition,
         ready: None,
         version: None,
+        forgotten: None,
     }
 }
 

@@ -33,6 +33,8 @@ sights! {
     NodeFailed = "a node's VM is in a `*_FAILURE` state",
     NodeGone = "a node's VM is gone",
     NodeNotReady = "Kubernetes says that a node is not ready",
+    NodeForgotten = "a node is too many, and Kubernetes knows nothing of it, for a quarter of an hour",
+    NodeForgottenLong = "a node is too many, and Kubernetes knows nothing of it, for half an hour",
     SeedFails = "the seed reports that it failed",
     SeedSilent = "the seed reports nothing within its time",
     SeedGone = "the seed VM is gone",
@@ -126,7 +128,8 @@ impl Sight {
         match self {
             Self::Ready => 600,
             Self::NodeNotReady => 300,
-            Self::CommandFails | Self::CommandHangs => 900,
+            Self::CommandFails | Self::CommandHangs | Self::NodeForgotten => 900,
+            Self::NodeForgottenLong => 1800,
             _ => 0,
         }
     }
@@ -155,6 +158,7 @@ impl Sight {
             }
             Self::NodeDown | Self::NodeFailed | Self::NodeGone => has_nodes,
             Self::NodeNotReady => guest && has_nodes && rests,
+            Self::NodeForgotten | Self::NodeForgottenLong => has_nodes && rests,
             Self::SeedFails | Self::SeedSilent => {
                 guest && subject == Subject::ControlPlane && state == G::Bootstrapping
             }
@@ -189,6 +193,10 @@ impl Sight {
             Self::NodeNotReady => {
                 world.probe_every = 60;
                 world.sick.insert(nodes[0]);
+            }
+            Self::NodeForgotten | Self::NodeForgottenLong => {
+                // Whatever is left behind is older than what took its place.
+                world.leave_behind(nodes[0]);
             }
             Self::SeedFails => {
                 world.seed = SeedMood::Fails;

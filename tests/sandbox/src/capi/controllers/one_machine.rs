@@ -233,9 +233,11 @@ fn set_address(object: &mut Object, address: &str) {
 
 fn delete(ctx: &mut Ctx<'_>, key: &Key, machine: &Object, one_cluster: &Object, auth: &str) -> Next {
     router_id(ctx, one_cluster, auth);
+    let blind = ctx.world.has_fault(one_cluster.name(), &FaultKind::CaponeBlind);
     let mut one = ctx.one(auth);
     // A lookup that fails drops the finalizer too: the VM is left behind.
-    if let Ok(vm) = one.vm_by_name(machine.name()).and_then(|id| one.vm(id))
+    if !blind
+        && let Ok(vm) = one.vm_by_name(machine.name()).and_then(|id| one.vm(id))
         && let Err(error) = one.terminate_vm(vm.id)
     {
         return Next::Failed(format!(
