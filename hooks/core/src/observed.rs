@@ -424,3 +424,45 @@ impl Observed {
             .map(|(_, failure)| failure)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tag, name and owner: where one of them is another's, it is none of the cluster's.
+    #[test]
+    fn a_vm_is_the_clusters_only_if_tag_name_and_owner_agree() {
+        let vm = |id: u32, uid: u32, name: &str, tag: Option<u32>| Vm {
+            id,
+            uid,
+            name: name.to_owned(),
+            tag: tag.map(|cluster| Tag {
+                cluster,
+                group: Some(24001),
+                kind: Kind::Node,
+            }),
+            condition: VmCondition::Running,
+            steady: true,
+            state: "ACTIVE/RUNNING".to_owned(),
+            created: 0,
+            ip: None,
+            vrouter: None,
+            error: None,
+            reports: BTreeMap::new(),
+            command: None,
+        };
+        let observed = Observed {
+            vms: vec![
+                vm(1, 3, "oneks-24-a-x", Some(24)),
+                vm(2, 4, "oneks-24-a-x", Some(24)),
+                vm(3, 3, "oneks-2-a-x", Some(24)),
+                vm(4, 3, "oneks-24-a-x", Some(2)),
+                vm(5, 3, "oneks-24-a-x", None),
+            ],
+            ..Observed::default()
+        };
+        let ids =
+            |owner: u32| -> Vec<u32> { observed.cluster_vms(24, owner).iter().map(|vm| vm.id).collect() };
+        assert_eq!((ids(3), ids(4), ids(0)), (vec![1], vec![2], vec![]));
+    }
+}

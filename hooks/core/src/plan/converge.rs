@@ -239,3 +239,54 @@ fn script_done(context: &mut Context<'_>, status: &mut Status, group_id: u32, sc
     });
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use oneks_driver::{Owner, VmCondition};
+
+    use super::*;
+    use crate::observed::{Need, Observed};
+    use crate::plan::Desired;
+    use crate::status::GroupVm;
+
+    /// Whoever may write STATUS could name anybody's VMs in it.
+    #[test]
+    fn a_vm_that_only_the_status_names_is_not_removed() {
+        let desired = Desired {
+            document: 24,
+            name: "demo",
+            owner: Owner {
+                uid: 3,
+                name: "alice".to_owned(),
+            },
+            spec: None,
+            recover: None,
+            rotate: None,
+            delete: None,
+        };
+        let mut status = Status::new(24);
+        status.control_plane.vms = vec![GroupVm {
+            id: 77,
+            name: "oneks-24-x".to_owned(),
+            condition: VmCondition::Running,
+            ready: None,
+            version: None,
+            forgotten: None,
+        }];
+        let steps = Steps {
+            remove: vec![77],
+            ..Steps::default()
+        };
+        for all_vms in [false, true] {
+            let observed = Observed {
+                all_vms,
+                ..Observed::default()
+            };
+            let mut context = Context::new(&desired, &status, &observed, 1000);
+            let id = status.control_plane.id;
+            assert!(!carry_out(&mut context, &mut status.clone(), id, &steps));
+            assert!(context.actions.is_empty(), "{:?}", context.actions);
+            assert_eq!(context.needs.contains(&Need::AllVms), !all_vms);
+        }
+    }
+}
