@@ -31,6 +31,7 @@ use std::fmt;
 use std::io::Read;
 
 use crate::gate::Hints;
+use crate::handle::machine::Place;
 
 /// The kinds of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,23 @@ pub enum Verdict {
         /// The VM.
         vm: u32,
     },
+    /// Look at this VM if it is known as a handle on this front-end: what it says was replaced as a whole, and the event
+    /// does not say what it was.
+    LookIfHandle {
+        /// The VM.
+        vm: u32,
+    },
+    /// Look at this handle, and at the cluster that it says to stand for.
+    LookHandle {
+        /// The VM.
+        vm: u32,
+        /// Its owner.
+        owner: Option<u32>,
+        /// The cluster, if it says one.
+        cluster: Option<u32>,
+        /// Where it is.
+        place: Place,
+    },
 }
 
 /// Why an event is dropped.
@@ -109,6 +127,8 @@ pub enum Reason {
     NotOurs,
     /// The call changes nothing that users say.
     NothingAsked,
+    /// The hooks wrote it themselves.
+    OurOwn,
     /// The command is still running.
     StillExecuting,
     /// The VM was just made.
@@ -124,6 +144,7 @@ impl fmt::Display for Reason {
             Self::CallFailed => "the call failed",
             Self::NotOurs => "not ours",
             Self::NothingAsked => "nothing that users say",
+            Self::OurOwn => "written by the hooks themselves",
             Self::StillExecuting => "the command is still running",
             Self::NotYetRunning => "not running yet",
         })

@@ -19,6 +19,7 @@
 //! | `<id>.lock` | locked while somebody runs; only [`Gate::forget`] removes it |
 //! | `<id>.dirty` | there is work; its lines are the hints of the events |
 //! | `<id>.running` | the marks that the present pass serves, or that a killed or failed pass left behind |
+//! | `handle-<id>.…` | the same for a virtual machine that asks for a cluster, see [`Gate::handles`] |
 //! | `vm-<id>-<process>` | a process is finding out to which cluster this VM belongs |
 //!
 //! # Guarantees
@@ -51,6 +52,8 @@ pub use hints::{Deleted, Hints};
 #[derive(Debug, Clone)]
 pub struct Gate<F: GateFs = Disk> {
     dir: PathBuf,
+    /// How its files' names begin: empty, or for what else than clusters it is.
+    prefix: &'static str,
     fs: F,
 }
 
@@ -113,7 +116,21 @@ impl Gate {
 impl<F: GateFs> Gate<F> {
     /// A gate whose every file operation goes through `fs`, so that tests can watch, delay or abort it.
     pub fn with_fs(dir: impl Into<PathBuf>, fs: F) -> Self {
-        Self { dir: dir.into(), fs }
+        Self {
+            dir: dir.into(),
+            prefix: "",
+            fs,
+        }
+    }
+
+    /// The gate of virtual machines that are handles and have no cluster yet: the same for ids of VMs, with files of their
+    /// own beside these.
+    pub fn handles(&self) -> Gate<&F> {
+        Gate {
+            dir: self.dir.clone(),
+            prefix: "handle-",
+            fs: &self.fs,
+        }
     }
 
     /// The directory of its files.
@@ -317,7 +334,7 @@ impl<F: GateFs> Gate<F> {
     }
 
     fn path(&self, id: u32, kind: Kind) -> PathBuf {
-        self.dir.join(format!("{id}.{}", kind.suffix()))
+        self.dir.join(format!("{}{id}.{}", self.prefix, kind.suffix()))
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -331,7 +348,7 @@ impl<F: GateFs> Gate<F> {
         let names = self.names()?;
         let ids: BTreeSet<u32> = names
             .iter()
-            .filter_map(|name| Kind::of_file(name))
+            .filter_map(|name| Kind::of_file(name.strip_prefix(self.prefix)?))
             .filter_map(|(id, kind)| wanted(kind).then_some(id))
             .collect();
         Ok(ids.into_iter().collect())

@@ -14,6 +14,7 @@ use opennebula::error::Error;
 
 use crate::execute::Executor;
 use crate::gate::Hints;
+use crate::handle;
 use crate::notes::{LEFT, Look, Notes};
 use crate::observe::Observer;
 use crate::owners::Note;
@@ -48,10 +49,12 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
     }
     let Some(Note { owner, .. }) = service.owners.of(id) else {
         log::debug!("cluster {id}: its document is gone, and whose it was is not known");
+        handle::without_document(service, id, hints, None, now).map_err(fail)?;
         notes.forget(id);
         return Ok(());
     };
     let left = remove(service, id, &owner, now).map_err(fail)?;
+    handle::without_document(service, id, hints, left.as_deref(), now).map_err(fail)?;
     match &left {
         Some(step) if notes.is_new(&format!("{id}-{LEFT}"), step) => {
             log::info!("cluster {id}: its document is gone; {step}");

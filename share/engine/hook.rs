@@ -1,6 +1,8 @@
 //! The main program of every hook: read the event, drop it or act on it, say how it ended.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -13,11 +15,13 @@ use crate::clock;
 use crate::config::Config;
 use crate::event::{self, Kind, Verdict};
 use crate::gate::{Gate, GateFs, Hints, Outcome, VmNote};
+use crate::handle::machine::{self, Place};
+use crate::handle::note::Handles;
 use crate::layout::Layout;
 use crate::logging;
 use crate::notes::Notes;
 use crate::owners::Owners;
-use crate::pass::{Depth, pass};
+use crate::pass::{Depth, PassError, pass};
 use crate::service::Service;
 use crate::sweep;
 
@@ -47,8 +51,73 @@ pub fn main(kind: Kind) -> ExitCode {
             // In doubt, a look shows it.
             Ok(true) | Err(_) => finish(serve(kind, &[cluster], &Hints::none())),
         },
-        Verdict::LookVm { vm } => finish(serve_vm(kind, vm)),
+        Verdict::LookVm { vm } => match known_handle(vm) {
+            Some(cluster) => finish(serve(kind, &[cluster], &Hints::handle(vm))),
+            None => finish(serve_vm(kind, vm)),
+        },
+        Verdict::LookIfHandle { vm } => match known_handle(vm) {
+            Some(cluster) => finish(serve(kind, &[cluster], &Hints::handle(vm))),
+            None => ExitCode::SUCCESS,
+        },
+        Verdict::LookHandle {
+            vm,
+            owner,
+            cluster,
+            place,
+        } => {
+            let locks = Layout::of(&Environment::process()).locks;
+            match way(&locks, vm, owner, cluster, place) {
+                Way::Nowhere => ExitCode::SUCCESS,
+                Way::Cluster(cluster) => finish(serve(kind, &[cluster], &Hints::handle(vm))),
+                Way::Handle => finish(serve_handle(kind, vm)),
+            }
+        }
     }
+}
+
+/// Where the event of a handle leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Way {
+    Nowhere,
+    /// To the cluster that it stands for.
+    Cluster(u32),
+    /// To the VM itself, which may ask for a cluster.
+    Handle,
+}
+
+/// Where the event of a handle leads, by what was noted here: no call is made for one that rests where it belongs, or whose
+/// cluster has ended.
+fn way(locks: &Path, vm: u32, owner: Option<u32>, claimed: Option<u32>, place: Place) -> Way {
+    let note = Handles::new(locks).of(vm);
+    let known = note.as_ref().filter(|note| note.agreed).map(|note| note.cluster);
+    if let Some(note) = &note
+        && !note.agreed
+        && claimed.is_none_or(|claimed| claimed == note.cluster)
+        && place == Place::Done
+    {
+        return Way::Nowhere;
+    }
+    let Some(cluster) = claimed.or(known) else {
+        return Way::Handle;
+    };
+    let at_rest = place == Place::Rests && known == Some(cluster);
+    let ended = place == Place::Done && Notes::new(locks).has_ended(cluster);
+    if at_rest || ended || place == Place::Moves {
+        return Way::Nowhere;
+    }
+    let hints = Hints {
+        owner,
+        ..Hints::handle(vm)
+    };
+    if believed(&Owners::new(locks), vec![cluster], &hints).is_empty() {
+        return Way::Nowhere;
+    }
+    Way::Cluster(cluster)
+}
+
+/// The cluster of a VM that is known as a handle here.
+fn known_handle(vm: u32) -> Option<u32> {
+    Handles::new(Layout::of(&Environment::process()).locks).cluster(vm)
 }
 
 /// Runs the sweep. With `--all` it looks at everything, whatever this front-end noted: see [`sweep::sweep_all`].
@@ -128,6 +197,41 @@ fn serve_vm(kind: Kind, vm: u32) -> anyhow::Result<()> {
     handle_vm(&service, &service.gate, kind, note, now)
 }
 
+fn serve_handle(kind: Kind, vm: u32) -> anyhow::Result<()> {
+    let gate = gate();
+    // As for clusters: the mark comes first.
+    let marked = gate.handles().mark(vm, &Hints::none());
+    let opened = open(kind.name());
+    marked.context("the mark can't be made")?;
+    let (service, now) = opened?;
+    run_handle(&service, &service.gate, vm, now)
+}
+
+/// Serves the marks of a handle that may have no cluster yet, and then of the cluster that is found.
+pub(crate) fn run_handle<F: GateFs>(
+    service: &Service,
+    gate: &Gate<F>,
+    vm: u32,
+    now: u64,
+) -> anyhow::Result<()> {
+    if !service
+        .acts()
+        .context("the front-end's part can't be asked for")?
+    {
+        log::debug!("VM {vm}: left to the leader");
+        return Ok(());
+    }
+    let mut clusters = BTreeSet::new();
+    gate.handles().run(vm, MAX_PASSES, |_| {
+        clusters.extend(crate::handle::pass(service, gate, vm, now)?);
+        Ok::<(), PassError>(())
+    })?;
+    for cluster in clusters {
+        run(service, gate, cluster, None, now)?;
+    }
+    Ok(())
+}
+
 /// What a hook does with an event once it has a service: for whoever runs hooks without processes.
 ///
 /// # Errors
@@ -155,9 +259,30 @@ pub fn event_through<F: GateFs>(
         Verdict::LookIfKnown { cluster } if !gate.knows(cluster)? => Ok(()),
         Verdict::LookIfKnown { cluster } => handle(service, gate, cluster, &Hints::none(), None, now),
         Verdict::LookVm { vm } => {
+            if let Some(cluster) = Handles::new(gate.dir()).cluster(vm) {
+                return handle(service, gate, cluster, &Hints::handle(vm), None, now);
+            }
             let note = gate.note_vm(vm).context("the VM can't be noted")?;
             handle_vm(service, gate, kind, note, now)
         }
+        Verdict::LookIfHandle { vm } => match Handles::new(gate.dir()).cluster(vm) {
+            Some(cluster) => handle(service, gate, cluster, &Hints::handle(vm), None, now),
+            None => Ok(()),
+        },
+        Verdict::LookHandle {
+            vm,
+            owner,
+            cluster,
+            place,
+        } => match way(gate.dir(), vm, owner, cluster, place) {
+            Way::Nowhere => Ok(()),
+            Way::Cluster(cluster) => handle(service, gate, cluster, &Hints::handle(vm), None, now),
+            Way::Handle => {
+                let marked = gate.handles().mark(vm, &Hints::none());
+                marked.context("the mark can't be made")?;
+                run_handle(service, gate, vm, now)
+            }
+        },
     }
 }
 
@@ -193,6 +318,12 @@ fn handle_vm<F: GateFs>(
 ) -> anyhow::Result<()> {
     let vm = read_vm(service, note.vm).with_context(|| format!("VM {} can't be read", note.vm))?;
     let cluster = vm.as_ref().and_then(cluster_of);
+    if cluster.is_none() && vm.as_ref().is_some_and(is_handle) {
+        let marked = gate.handles().mark(note.vm, &Hints::none());
+        marked.context("the mark can't be made")?;
+        gate.drop_note(note)?;
+        return run_handle(service, gate, note.vm, now);
+    }
     let heard = cluster.filter(|_| kind != Kind::VmUpdate || vm.as_ref().is_some_and(may_report));
     if let Some(cluster) = heard {
         gate.mark(cluster, &Hints::vm(note.vm))
@@ -204,6 +335,11 @@ fn handle_vm<F: GateFs>(
         Some(cluster) => run(service, gate, cluster, vm.as_ref(), now),
         None => Ok(()),
     }
+}
+
+/// Does the VM say that it is a handle?
+pub(crate) fn is_handle(vm: &Vm) -> bool {
+    oneks_core::handle::is_handle(&machine::attributes(&vm.user_template))
 }
 
 /// Does anybody listen to what such a VM says of itself? How nodes are Kubernetes says, and how routers are their state.

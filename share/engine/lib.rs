@@ -16,6 +16,7 @@ pub mod execute;
 mod fence;
 pub mod gate;
 pub mod gone;
+pub mod handle;
 pub mod hook;
 pub mod layout;
 pub mod logging;

@@ -23,10 +23,15 @@ const LENGTH: usize = 16;
 
 /// The proof that a cluster's objects are made for this user.
 pub fn proof(key: &[u8], cluster: u32, uid: u32) -> String {
-    let mut text = format!("{uid}-");
+    format!("{uid}-{}", mac(key, &format!("oneks made for {cluster} {uid}")))
+}
+
+/// What only who has the key can make of this text.
+pub(crate) fn mac(key: &[u8], about: &str) -> String {
+    let mut text = String::new();
     // HMAC takes keys of any length.
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
-        mac.update(format!("oneks made for {cluster} {uid}").as_bytes());
+        mac.update(about.as_bytes());
         for byte in mac.finalize().into_bytes().iter().take(LENGTH) {
             let _ = write!(text, "{byte:02x}");
         }

@@ -119,7 +119,8 @@ impl Notes {
     pub fn knows_end(&self, id: u32, hints: &Hints) -> bool {
         let tidings = &hints.tidings;
         let ends = hints.deleted.is_some() || hints.say_it_all();
-        ends && tidings.made_routers.is_empty()
+        ends && hints.handles.is_empty()
+            && tidings.made_routers.is_empty()
             && hints.vms.len() == tidings.vms.len()
             && tidings
                 .vms

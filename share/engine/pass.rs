@@ -16,6 +16,7 @@ use crate::execute::{Executor, failure, status_text};
 use crate::fence::{Fence, Standing};
 use crate::gate::Hints;
 use crate::gone;
+use crate::handle::door::Door;
 use crate::made_for;
 use crate::notes::{BROKEN, Look, Notes};
 use crate::observe::Observer;
@@ -58,7 +59,7 @@ pub enum PassError {
     Endless(u32),
 }
 
-fn during(what: impl Into<String>) -> impl FnOnce(Error) -> PassError {
+pub(crate) fn during(what: impl Into<String>) -> impl FnOnce(Error) -> PassError {
     move |source| PassError::Call {
         what: what.into(),
         source,
@@ -90,7 +91,7 @@ pub fn pass(
     if notes.knows_end(id, hints) {
         return Ok(());
     }
-    let document = match service.admin.document_info(id, false) {
+    let mut document = match service.admin.document_info(id, false) {
         Ok(document) => document,
         Err(e) if e.is_not_found() => return gone::clean(service, notes, id, hints, now),
         Err(e) => return Err(during(format!("cluster {id}: read the document"))(e)),
@@ -108,12 +109,11 @@ pub fn pass(
         notes.watch(id, Look::Idle, true, None, now);
         return Ok(());
     }
-    let template = &document.template;
     // An id of old may come back with a database of old.
     if notes.has_ended(id) {
         notes.forget(id);
     }
-    let text = template.get("STATUS");
+    let text = document.template.get("STATUS");
     let mut forget_kubeconfig = false;
     let known = service.owners.of(id);
     let said = Status::parse(text, id);
@@ -144,9 +144,11 @@ pub fn pass(
         // Whoever owns the document can write STATUS, but not the note.
         previous.owner = Some(made_for);
     }
+    let door = Door::open(service, notes, &mut document, &previous, hints, now)?;
     let work = Work {
         service,
         notes,
+        door: &door,
         document: &document,
         hints,
         depth,
@@ -174,6 +176,7 @@ fn rebuilt(id: u32, known: Option<Note>, reason: &str, history: Vec<Entry>, now:
 struct Work<'a> {
     service: &'a Service,
     notes: &'a Notes,
+    door: &'a Door<'a>,
     document: &'a Document,
     hints: &'a Hints,
     depth: Depth,
@@ -337,6 +340,7 @@ impl Work<'_> {
                         self.notes.end(id);
                     }
                     self.tell_end(&status);
+                    self.door.end();
                     return Ok(());
                 }
                 absorb(&mut observed, &action, outcome, owner.uid, now);
@@ -445,7 +449,7 @@ impl Work<'_> {
         );
         self.notes.watch(id, look, restless, certain, self.now);
         if same {
-            return Ok(());
+            return self.door.show(self.document, status);
         }
         match self.standing(fence)? {
             Standing::Ours => {}
@@ -472,7 +476,7 @@ impl Work<'_> {
             log::info!("cluster {id}: {}", entry.text);
         }
         self.take_note(status);
-        Ok(())
+        self.door.show(self.document, status)
     }
 
     /// With the document go its conditions; what was left behind is told here.

@@ -153,6 +153,22 @@ impl Service {
         made_for::proof(self.key.expose().as_bytes(), cluster, uid)
     }
 
+    /// The proof that this VM is the handle of this cluster. Only who has the server credential can make it.
+    pub fn handle_proof(&self, cluster: u32, vm: u32) -> String {
+        made_for::mac(
+            self.key.expose().as_bytes(),
+            &format!("oneks handle {cluster} {vm}"),
+        )
+    }
+
+    /// The proof that a VM was made to replace this handle of this cluster.
+    pub fn successor_proof(&self, cluster: u32, old: u32) -> String {
+        made_for::mac(
+            self.key.expose().as_bytes(),
+            &format!("oneks successor {cluster} {old}"),
+        )
+    }
+
     /// The number of a login token, if it is one of the cluster's credentials.
     pub fn credential_number(&self, cluster: u32, token: &Secret) -> Option<u32> {
         let (serial, _) = token.expose().strip_prefix(&prefix(cluster))?.split_once('-')?;

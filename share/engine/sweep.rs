@@ -18,7 +18,7 @@ use oneks_core::status::{Status, Unusable};
 use oneks_driver::VmCondition;
 use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
 use opennebula::error::Error;
-use opennebula::objects::Document;
+use opennebula::objects::{Document, Vm, VmState};
 
 use crate::convert;
 use crate::gate::{Forgotten, Gate, GateFs, Hints};
@@ -93,7 +93,8 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
     let mut report = Report::default();
     let read_all = notes.sweep_is_due(now);
     let unknown = gate.notes()?;
-    if due.is_empty() && unknown.is_empty() && !read_all {
+    let mut handles: BTreeSet<u32> = gate.handles().pending()?.into_iter().collect();
+    if due.is_empty() && unknown.is_empty() && handles.is_empty() && !read_all {
         return Ok(report);
     }
     report.clusters = due.len();
@@ -104,8 +105,8 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
         report.clusters = found.documents.len();
         due.append(&mut found.due);
     }
-    let compares = !found.documents.is_empty() && notes.comparison_is_due(COMPARE_EVERY, now);
-    if !due.is_empty() || !unknown.is_empty() || !found.gone.is_empty() || compares {
+    let compares = read_all && notes.comparison_is_due(COMPARE_EVERY, now);
+    if !due.is_empty() || !unknown.is_empty() || !handles.is_empty() || !found.gone.is_empty() || compares {
         // Asked only when there is something to do: a follower must leave it to the leader.
         if !service.acts().map_err(during_sweep)? {
             report.not_leader = true;
@@ -114,7 +115,18 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
         }
     }
     if compares {
-        due.append(&mut changed(service, &found.documents).map_err(during_sweep)?);
+        let alone = found.documents.is_empty();
+        let vms = machines(service, alone).map_err(during_sweep)?;
+        due.append(&mut changed(&vms, &found.documents));
+        // Where documents can't be read, nobody knows what stands for them.
+        if found.complete {
+            let found = crate::handle::sweep::compare(service, &found.documents, &vms, !alone);
+            for (cluster, vm) in found.clusters {
+                gate.mark(cluster, &Hints::handle(vm))?;
+                due.insert(cluster);
+            }
+            handles.extend(found.handles);
+        }
         notes.compared(now);
     }
     if read_all {
@@ -134,6 +146,19 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
             Err(e) => report.failed.push(format!("VM {} can't be read: {e}", note.vm)),
         }
     }
+    for vm in handles {
+        report.looked_at += 1;
+        gate.handles().mark(vm, &Hints::none())?;
+        let pass = gate.handles().run(vm, MAX_PASSES, |_| {
+            due.extend(crate::handle::pass(service, gate, vm, now)?);
+            Ok(())
+        });
+        match pass {
+            Ok(_) => {}
+            Err(PassError::Gate(e)) => return Err(PassError::Gate(e)),
+            Err(e) => report.failed.push(e.to_string()),
+        }
+    }
     look_at(service, gate, due, found.gone, now, &mut report)?;
     Ok(report)
 }
@@ -142,6 +167,8 @@ pub fn sweep_through<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> 
 #[derive(Default)]
 struct Found {
     documents: Vec<Document>,
+    /// There is none that could not be read.
+    complete: bool,
     /// Clusters that are to be looked at.
     due: BTreeSet<u32>,
     /// Clusters that were worked on here and have no document any more: their delete event may have been lost.
@@ -185,6 +212,7 @@ fn read<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Found,
     }
     Ok(Found {
         documents: pool.items,
+        complete: pool.broken.is_empty(),
         due,
         gone,
     })
@@ -332,15 +360,33 @@ fn is_failure(state: ClusterState) -> bool {
     state.as_str().ends_with("_FAILURE") && state != ClusterState::DeprovisioningFailure
 }
 
+/// All machines; without a cluster, those that may ask for one.
+fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
+    let states = if waiting {
+        vec![
+            VmStateFilter::State(VmState::Pending),
+            VmStateFilter::State(VmState::Hold),
+        ]
+    } else {
+        vec![VmStateFilter::NotDone]
+    };
+    let mut vms = Vec::new();
+    for state in states {
+        let admin = &service.admin;
+        vms.extend(
+            admin
+                .vmpool_infoextended(PoolFilter::All, PoolRange::default(), state)?
+                .items,
+        );
+    }
+    Ok(vms)
+}
+
 /// The clusters at rest whose noted VMs are not those that there are. Others are watched.
-fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, Error> {
-    let pool =
-        service
-            .admin
-            .vmpool_infoextended(PoolFilter::All, PoolRange::default(), VmStateFilter::NotDone)?;
+fn changed(vms: &[Vm], documents: &[Document]) -> BTreeSet<u32> {
     // By cluster and owner: a VM of somebody else says nothing, whatever it is called.
     let mut there: BTreeMap<(u32, u32), BTreeMap<u32, VmCondition>> = BTreeMap::new();
-    for vm in &pool.items {
+    for vm in vms {
         if let Some(tag) = vm.oneks_tag()
             && names::Names::new(tag.cluster_id).owns(&vm.name)
         {
@@ -369,5 +415,5 @@ fn changed(service: &Service, documents: &[Document]) -> Result<BTreeSet<u32>, E
             changed.insert(document.id);
         }
     }
-    Ok(changed)
+    changed
 }

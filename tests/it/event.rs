@@ -72,6 +72,8 @@ fn short(verdict: &Verdict) -> String {
         Verdict::Drop(reason) => format!("drop: {reason}"),
         Verdict::LookVm { vm } => format!("look at VM {vm}"),
         Verdict::LookIfKnown { cluster } => format!("look at {cluster} if it is known"),
+        Verdict::LookIfHandle { vm } => format!("look at VM {vm} if it is a handle"),
+        Verdict::LookHandle { vm, cluster, .. } => format!("look at handle {vm} of {cluster:?}"),
         Verdict::Look { clusters, hints } => {
             let mut parts = vec![format!("look at {clusters:?}")];
             parts.extend(hints.vms.iter().map(|vm| format!("VM {vm}")));
@@ -199,7 +201,8 @@ fn a_truncated_event_points_nowhere_else() {
             let cut = read(kind, &input[..end]);
             let allowed = match &cut {
                 Verdict::Drop(_) => true,
-                Verdict::LookVm { vm } => *vm == 17,
+                Verdict::LookVm { vm } | Verdict::LookIfHandle { vm } => *vm == 17,
+                Verdict::LookHandle { .. } => false,
                 Verdict::LookIfKnown { cluster } => {
                     event == "one.document.update" && [10, 11].contains(cluster)
                 }
@@ -238,7 +241,8 @@ proptest! {
         "<TYPE>IN</TYPE>", "<TYPE>OUT</TYPE>", "<TYPE>120</TYPE>", "<VALUE>", "</VALUE>", "<EXTRA>", "</EXTRA>",
         "<DOCUMENT>", "</DOCUMENT>", "<VROUTER>", "</VROUTER>", "<VM>", "</VM>", "<ID>31</ID>", "<UID>31</UID>",
         "<UNAME>u</UNAME>", "<NAME>oneks-31-cp</NAME>", "<TEMPLATE>", "</TEMPLATE>", "<USER_TEMPLATE>",
-        "</USER_TEMPLATE>", "<ONEKS>", "</ONEKS>", "<CLUSTER_ID>31</CLUSTER_ID>", "<VM_ID>31</VM_ID>",
+        "</USER_TEMPLATE>", "<ONEKS_HANDLE>", "</ONEKS_HANDLE>", "<ONEKS_SHOWN>", "</ONEKS_SHOWN>",
+        "{&quot;vm&quot;:31,&quot;cluster&quot;:120}", "ONEKS_SHOWN=1", "<ONEKS>", "</ONEKS>", "<CLUSTER_ID>31</CLUSTER_ID>", "<VM_ID>31</VM_ID>",
         "COMMAND=/bin/sh -s oneks:31:p:1", "STATUS=DONE", "SPEC=\"x\"", "SPEC=\"", "<SPEC>", "</SPEC>", "31", "120",
         "<![CDATA[", "]]>", "<!--", "-->", "&amp;", "&", "<", ">", "<b/>", " ", "\n",
     ]), 0..60)) {
@@ -247,8 +251,13 @@ proptest! {
             for event in ["one.document.allocate", "one.document.update", "one.document.delete", "one.document.clone"] {
                 match read(kind, stdin(event, payload.as_bytes()).as_slice()) {
                     Verdict::Drop(_) => {}
-                    Verdict::LookVm { vm: id } | Verdict::LookIfKnown { cluster: id } => {
+                    Verdict::LookVm { vm: id }
+                    | Verdict::LookIfHandle { vm: id }
+                    | Verdict::LookIfKnown { cluster: id } => {
                         prop_assert!(id == 31 || id == 120);
+                    }
+                    Verdict::LookHandle { vm, cluster, .. } => {
+                        prop_assert!([Some(vm), cluster].iter().flatten().all(|id| [31, 120].contains(id)));
                     }
                     Verdict::Look { clusters, .. } => {
                         prop_assert!(clusters.iter().all(|id| [31, 120].contains(id)), "{clusters:?}");

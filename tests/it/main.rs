@@ -16,6 +16,7 @@ mod foreign;
 mod forgotten;
 mod front_ends;
 mod gate;
+mod handle;
 mod healing;
 mod install;
 mod lives;

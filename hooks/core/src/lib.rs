@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod fingerprint;
+pub mod handle;
 pub mod names;
 pub mod observed;
 pub mod plan;

@@ -1,10 +1,12 @@
 //! `one.document.{allocate,update,delete,clone,chown,rename}`
 
+use std::cell::Cell;
 use std::io::Read;
 
 use oneks_core::names::DOCUMENT_TYPE;
 
 use crate::gate::{Deleted, Hints};
+use crate::handle::door::ATTRIBUTE;
 
 use super::call::{Call, Part};
 use super::names::{Named, named};
@@ -90,18 +92,35 @@ fn allocate<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
 /// old one takes away what it does not name.
 fn update<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
     let mut id = None;
-    let mut asks_nothing = false;
+    let (mut asks_nothing, mut own) = (false, false);
     loop {
         match call.next() {
             Ok(Part::Result(false)) => return Ok(Verdict::Drop(Reason::CallFailed)),
             Ok(Part::In(2)) if id.is_none() => id = Some(call.id()?.ok_or(Damaged)?),
-            Ok(Part::In(3)) if !asks_nothing => {
+            Ok(Part::In(3)) if !asks_nothing && !own => {
                 let id = id.ok_or(Damaged)?;
-                let asks = |name: &str| ASKING.iter().any(|asking| name.eq_ignore_ascii_case(asking));
-                match named(&mut call.xml, asks) {
+                let first = Cell::new(None);
+                let asks = |name: &str| {
+                    let asks = |asking: &&str| name.eq_ignore_ascii_case(asking);
+                    let own = name.eq_ignore_ascii_case(ATTRIBUTE);
+                    let found = own || ASKING.iter().any(asks);
+                    if found && first.get().is_none() {
+                        first.set(Some(own));
+                    }
+                    found
+                };
+                match named(&mut call.xml, &asks) {
+                    Named::Wanted if first.get() == Some(true) => own = true,
                     Named::Wanted | Named::Doubt => return Ok(look_at([id])),
                     Named::Others => asks_nothing = true,
                 }
+            }
+            // Orders of a handle: the pass that wrote them goes on with them, or has left its mark.
+            Ok(Part::In(4)) if own => {
+                return Ok(match call.id()? {
+                    Some(1) => Verdict::Drop(Reason::OurOwn),
+                    _ => look_at(id),
+                });
             }
             Ok(Part::In(4)) if asks_nothing && call.id() == Ok(Some(1)) => {
                 return Ok(Verdict::Drop(Reason::NothingAsked));

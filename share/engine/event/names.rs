@@ -16,7 +16,7 @@ pub(super) enum Named {
 }
 
 /// Looks for wanted names in the template that is the content of the open element, in either syntax.
-pub(super) fn named<R: Read>(xml: &mut Xml<R>, wanted: fn(&str) -> bool) -> Named {
+pub(super) fn named<R: Read>(xml: &mut Xml<R>, wanted: &dyn Fn(&str) -> bool) -> Named {
     let value = xml.depth();
     let mut form = Form::Unknown;
     loop {
@@ -37,8 +37,8 @@ pub(super) fn named<R: Read>(xml: &mut Xml<R>, wanted: fn(&str) -> bool) -> Name
             (Token::Open(_), Form::Plain(scanner)) => return scanner.end().unless_wanted(Named::Doubt),
             (Token::Open(_), Form::Unknown) => form = Form::Xml,
             (Token::Open(name), Form::Xml) => {
-                let found = wanted(name);
-                if found && xml.depth() == value + 2 {
+                let name = name.to_owned();
+                if xml.depth() == value + 2 && wanted(&name) {
                     return Named::Wanted;
                 }
             }
@@ -60,9 +60,9 @@ pub(super) fn named<R: Read>(xml: &mut Xml<R>, wanted: fn(&str) -> bool) -> Name
     }
 }
 
-enum Form {
+enum Form<'a> {
     Unknown,
-    Plain(Scanner),
+    Plain(Scanner<'a>),
     Xml,
 }
 
@@ -76,8 +76,8 @@ impl Named {
 const NAME: usize = 64;
 
 /// The plain syntax, as oned's scanner reads it: `NAME="text"`, `NAME=text`, `NAME=[KEY="text",…]`, `#` comments.
-struct Scanner {
-    wanted: fn(&str) -> bool,
+struct Scanner<'a> {
+    wanted: &'a dyn Fn(&str) -> bool,
     state: State,
     name: String,
     /// What it would be if the quote that is open now had no partner: then oned takes it for a plain character.
@@ -105,8 +105,8 @@ enum State {
     Doubt,
 }
 
-impl Scanner {
-    fn new(wanted: fn(&str) -> bool) -> Self {
+impl<'a> Scanner<'a> {
+    fn new(wanted: &'a dyn Fn(&str) -> bool) -> Self {
         Self {
             wanted,
             state: State::Between,
@@ -241,7 +241,7 @@ mod tests {
         let event = format!("<VALUE>{value}</VALUE><NEXT/>");
         let mut xml = Xml::new(event.as_bytes());
         xml.next().unwrap();
-        named(&mut xml, |name| name.eq_ignore_ascii_case("SPEC"))
+        named(&mut xml, &|name| name.eq_ignore_ascii_case("SPEC"))
     }
 
     #[test]

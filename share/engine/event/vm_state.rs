@@ -10,6 +10,7 @@ use opennebula::objects::{LcmState, VmState};
 
 use crate::convert;
 use crate::gate::Hints;
+use crate::handle::machine;
 
 use super::xml::{Damaged, Token, Xml};
 use super::{Reason, Verdict, id};
@@ -19,6 +20,9 @@ const TAGS: usize = 4;
 
 /// Longest name that is read. OpenNebula's longest has 128 bytes.
 const NAME: usize = 256;
+
+/// Longest record of a handle that is read. One with a hundred groups has a fifth of it.
+const RECORD: usize = 64 * 1024;
 
 /// Longest value that is read: an id, or one word.
 const WORD: usize = 64;
@@ -43,6 +47,10 @@ struct Vm {
     /// A guest command runs.
     executing: bool,
     clusters: Vec<u32>,
+    /// It says that it is a handle.
+    handle: bool,
+    /// The record of a handle.
+    record: Option<String>,
     group: Option<u32>,
     kind: Option<Kind>,
 }
@@ -77,6 +85,10 @@ fn read<R: Read>(xml: &mut Xml<R>) -> Result<Vm, Damaged> {
             }
             (2, Field::UserTemplate) => in_user_template = true,
             (3, Field::Tag) => in_tag = in_user_template,
+            (3, Field::Handle) if in_user_template => {
+                vm.handle = !matches!(xml.text(WORD)?.as_deref().map(str::trim), Some("" | "NO"));
+            }
+            (3, Field::Record) if in_user_template => vm.record = xml.text(RECORD)?,
             (4, Field::ClusterId) if in_tag => {
                 let cluster = number(xml)?;
                 if vm.clusters.len() < TAGS && cluster.is_some_and(|cluster| !vm.clusters.contains(&cluster))
@@ -106,7 +118,7 @@ impl Vm {
         let name = self.name.take().unwrap_or_default();
         self.clusters.retain(|cluster| Names::new(*cluster).owns(&name));
         if self.clusters.is_empty() {
-            return Verdict::Drop(Reason::NotOurs);
+            return self.handle().unwrap_or(Verdict::Drop(Reason::NotOurs));
         }
         if let Some(reason) = self.no_news() {
             return Verdict::Drop(reason);
@@ -121,6 +133,23 @@ impl Vm {
             clusters: self.clusters,
             hints,
         }
+    }
+
+    /// A handle, whose own cluster is not in its tag but in its record.
+    fn handle(&self) -> Option<Verdict> {
+        let vm = self.id.filter(|_| self.handle || self.record.is_some())?;
+        let record = self.record.as_deref();
+        let cluster = record.and_then(|text| oneks_core::handle::Record::claimed(text, vm));
+        if !self.handle && cluster.is_none() {
+            return None;
+        }
+        let lcm_state = LcmState::from_number(self.lcm_state.unwrap_or_default());
+        Some(Verdict::LookHandle {
+            vm,
+            owner: self.uid,
+            cluster,
+            place: machine::place(VmState::from_number(self.state?), lcm_state),
+        })
     }
 
     /// Why the event itself shows that there is nothing to be done about it.
@@ -177,6 +206,8 @@ enum Field {
     ClusterId,
     GroupId,
     Type,
+    Handle,
+    Record,
     Other,
     Close,
 }
@@ -200,6 +231,8 @@ impl Field {
             "CLUSTER_ID" => Self::ClusterId,
             "GROUP_ID" => Self::GroupId,
             "TYPE" => Self::Type,
+            "ONEKS_HANDLE" => Self::Handle,
+            "ONEKS_SHOWN" => Self::Record,
             _ => Self::Other,
         }
     }

@@ -46,6 +46,54 @@ pub trait GateFs {
     fn make_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
+impl<F: GateFs> GateFs for &F {
+    type File = F::File;
+
+    fn open(&self, path: &Path) -> io::Result<Self::File> {
+        (**self).open(path)
+    }
+
+    fn write(&self, file: &Self::File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        (**self).write(file, path, bytes)
+    }
+
+    fn is_at(&self, file: &Self::File, path: &Path) -> io::Result<bool> {
+        (**self).is_at(file, path)
+    }
+
+    fn try_lock(&self, file: &Self::File, path: &Path) -> io::Result<bool> {
+        (**self).try_lock(file, path)
+    }
+
+    fn unlock(&self, file: &Self::File) -> io::Result<()> {
+        (**self).unlock(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        (**self).read(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        (**self).remove(path)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        (**self).exists(path)
+    }
+
+    fn names(&self, dir: &Path) -> io::Result<Vec<String>> {
+        (**self).names(dir)
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        (**self).make_dir(dir)
+    }
+}
+
 /// The files of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Disk;

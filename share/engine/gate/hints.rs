@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct Hints {
     /// Virtual machines.
     pub vms: BTreeSet<u32>,
+    /// Handles of clusters.
+    pub handles: BTreeSet<u32>,
     /// What was said of them and of virtual routers. Nothing of a VM of which different things were said.
     pub tidings: Tidings,
     /// Who owns the VM that a state event is about. Not kept in a mark: it only says whether to make one.
@@ -69,6 +71,14 @@ impl Hints {
         }
     }
 
+    /// The handle of a cluster.
+    pub fn handle(vm: u32) -> Self {
+        Self {
+            handles: BTreeSet::from([vm]),
+            ..Self::default()
+        }
+    }
+
     /// One virtual machine, and how it is.
     pub fn told(id: u32, told: Told) -> Self {
         let mut hints = Self::vm(id);
@@ -94,10 +104,12 @@ impl Hints {
         let tidings = &self.tidings;
         let any =
             !self.vms.is_empty() || !tidings.made_routers.is_empty() || !tidings.gone_routers.is_empty();
-        any && self.deleted.is_none() && self.vms.iter().all(|id| tidings.vms.contains_key(id))
+        any && self.deleted.is_none()
+            && self.handles.is_empty()
+            && self.vms.iter().all(|id| tidings.vms.contains_key(id))
     }
 
-    /// The lines of a mark: `vm 123`, `vm 123 running NODE 24001`, `router 5 made`, `deleted {…}`. Empty without hints.
+    /// The lines of a mark: `vm 123`, `vm 123 running NODE 24001`, `handle 42`, `router 5 made`, `deleted {…}`. Empty without hints.
     ///
     /// They begin with a newline too: if an earlier writer was cut off in the middle of a line, ours are still whole.
     pub(super) fn to_lines(&self) -> Vec<u8> {
@@ -105,6 +117,9 @@ impl Hints {
         for vm in &self.vms {
             let told = self.tidings.vms.get(vm).map(told_text).unwrap_or_default();
             lines.extend_from_slice(format!("\nvm {vm}{told}").as_bytes());
+        }
+        for vm in &self.handles {
+            lines.extend_from_slice(format!("\nhandle {vm}").as_bytes());
         }
         for (routers, what) in [
             (&self.tidings.made_routers, "made"),
@@ -140,6 +155,10 @@ impl Hints {
                     Some((Some(id), "gone")) => hints.tidings.gone_routers.insert(id),
                     _ => false,
                 };
+            } else if let Some(vm) = line.strip_prefix(b"handle ") {
+                hints
+                    .handles
+                    .extend(object_id(std::str::from_utf8(vm).unwrap_or_default()));
             } else if let Some(json) = line.strip_prefix(b"deleted ")
                 && let Ok(deleted) = serde_json::from_slice(json)
             {

@@ -152,7 +152,7 @@ fn a_huge_event_needs_little_memory() {
             &plain,
             "ONEKS=",
             &plain_end,
-            "drop: nothing that users say",
+            "look at VM 10 if it is a handle",
         ),
     ];
     let read_all = |size: usize, count: usize| {

@@ -216,6 +216,18 @@ fn check(context: &mut Context<'_>, status: &Status, spec: &Spec) -> Verdict {
     }
 }
 
+/// What is wrong with a SPEC, as far as that can be known without the cloud and the driver: what may not change, what the
+/// profiles offer, how versions go on.
+pub fn refusals(catalog: &Catalog, status: &Status, spec: &Spec) -> Vec<Invalid> {
+    let mut errors = spec.check();
+    errors.extend(status.accepted.iter().flat_map(|old| spec.check_change(old)));
+    errors.extend(goals(catalog, status, spec, false).err().into_iter().flatten());
+    let told = errors.iter().any(|e| e.path == "kubernetes_version");
+    let version = version_error(status, spec, catalog).filter(|_| !told);
+    errors.extend(version.map(|message| invalid("kubernetes_version", message)));
+    errors
+}
+
 /// Is a control plane there, although the status knows nothing of it?
 fn lives(context: &Context<'_>) -> bool {
     let alive = |vm: &&Vm| vm.condition != VmCondition::Ending;

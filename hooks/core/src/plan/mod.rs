@@ -53,6 +53,7 @@ use crate::observed::{Need, Observed};
 use crate::state::GroupState;
 use crate::status::{Status, Truth};
 
+pub use accept::refusals;
 use context::Context;
 pub use delete::{Teardown, teardown};
 pub use news::{Tidings, Told, is_news};

@@ -1,0 +1,8 @@
+//! Clusters by their handles: virtual machines that stand for them.
+
+mod budget;
+mod edits;
+mod ends;
+mod lives;
+mod rights;
+mod support;
