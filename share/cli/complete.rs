@@ -10,7 +10,7 @@ use opennebula::calls::{PoolFilter, PoolRange};
 use opennebula::endpoint::Environment;
 use opennebula::http::{HttpTransport, Timeouts};
 
-use crate::cluster::Cluster;
+use oneks::orders::cluster::Cluster;
 
 /// People wait for this with a finger on the key.
 const TIMEOUTS: Timeouts = Timeouts {

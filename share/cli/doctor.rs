@@ -15,9 +15,6 @@ use crate::verdict::Verdict;
 
 pub use facts::{Asked, Facts};
 
-/// The first version of OpenNebula that runs commands in guests.
-pub const OLDEST: (u32, u32) = (7, 2);
-
 /// Something that is known, or why it is not.
 pub type Fact<T> = Result<T, String>;
 
@@ -105,5 +102,5 @@ pub const FINDINGS: &[Column<Finding>] = &[
 ];
 
 fn style(finding: &Finding) -> Style {
-    finding.verdict.style()
+    crate::verdict::style(finding.verdict)
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use oneks::orders::OrderError;
+use oneks::orders::kubeconfig::NoKubeconfig;
 use oneks::registration::RegistrationError;
 use opennebula::Error;
 use opennebula::endpoint::CredentialError;
@@ -183,6 +185,27 @@ impl From<std::io::Error> for Failure {
             Self::ClosedPipe
         } else {
             Self::Other(error.to_string())
+        }
+    }
+}
+
+impl From<OrderError> for Failure {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::NotFound(message) => Self::NotFound(message),
+            OrderError::Conflict(message) => Self::Refused(message),
+            OrderError::Overtaken(message) => Self::Other(message),
+            OrderError::Call(error) => Self::Call(error),
+            invalid @ OrderError::Invalid(_) => Self::Refused(invalid.to_string()),
+        }
+    }
+}
+
+impl From<NoKubeconfig> for Failure {
+    fn from(error: NoKubeconfig) -> Self {
+        match error {
+            NoKubeconfig::NotYet(message) => Self::NotFound(message),
+            NoKubeconfig::Encrypted(message) => Self::Other(message),
         }
     }
 }

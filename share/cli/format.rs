@@ -6,9 +6,9 @@ use opennebula::objects::{Access, Permissions};
 use opennebula::template::AttributeValue;
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{Cluster, NodeGroup, SECRET_ATTRIBUTES};
 use crate::failure::Failure;
 use crate::out::Out;
+use oneks::orders::cluster::{Cluster, NodeGroup, SECRET_ATTRIBUTES};
 
 /// Options for output that programs read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]

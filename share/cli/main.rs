@@ -5,7 +5,6 @@
 
 mod app;
 mod args;
-mod cluster;
 mod commands;
 mod complete;
 mod connect;
@@ -13,7 +12,6 @@ mod doctor;
 mod edit;
 mod failure;
 mod format;
-mod images;
 mod out;
 mod perspective;
 mod select;

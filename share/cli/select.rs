@@ -9,8 +9,8 @@ use oneks_core::names::cluster_of_group;
 use opennebula::Client;
 use opennebula::calls::PoolFilter;
 
-use crate::cluster::{Cluster, not_found};
 use crate::failure::Failure;
+use oneks::orders::cluster::{Cluster, not_found};
 
 /// One part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub fn clusters(client: &Client, lists: &[String]) -> Result<Vec<u32>, Failure> 
                     .filter(|id| (from..=to).contains(id))
                     .collect();
                 if inside.is_empty() {
-                    return Err(not_found(&format!("from {from} to {to}")));
+                    return Err(not_found(&format!("from {from} to {to}")).into());
                 }
                 ids.extend(inside);
             }
@@ -113,7 +113,7 @@ fn by_name(pool: &[Cluster], name: &str) -> Result<u32, Failure> {
         .map(Cluster::id)
         .collect();
     match found[..] {
-        [] => Err(not_found(name)),
+        [] => Err(not_found(name).into()),
         [id] => Ok(id),
         _ => {
             let ids: Vec<String> = found.iter().map(u32::to_string).collect();

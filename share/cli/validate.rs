@@ -1,10 +1,10 @@
 //! Whether a SPEC is good, found out with the rules that the hooks use, before it is stored.
 
+use oneks::orders::{OrderError, validate};
 use oneks_core::profile::Catalog;
 use oneks_core::spec::Spec;
 use oneks_core::status::Status;
-use oneks_core::version::may_upgrade;
-use oneks_driver::{Invalid, Role};
+use oneks_driver::Invalid;
 
 use crate::app::App;
 use crate::failure::Failure;
@@ -14,14 +14,10 @@ use crate::failure::Failure;
 /// # Errors
 /// All that is wrong, each with its path.
 pub fn check(app: &mut App, text: &str, status: Option<&Status>) -> Result<Spec, Failure> {
-    let spec = Spec::parse(text).map_err(refused)?;
-    let mut errors = status
-        .and_then(|s| s.accepted.as_ref())
-        .map(|old| spec.check_change(old))
-        .unwrap_or_default();
+    let (spec, mut errors) = validate::read(text, status).map_err(refused)?;
     match catalog(app) {
         Some(catalog) => {
-            let findings = against(&catalog, &spec, status);
+            let findings = validate::against(&catalog, &spec, status);
             match oneks::catalog::hidden(&app.installation().profiles) {
                 Some(folder) if !findings.is_empty() => {
                     app.out.note(&format!(
@@ -55,73 +51,7 @@ pub fn catalog(app: &mut App) -> Option<Catalog> {
     (!catalog.control_planes.is_empty()).then_some(catalog)
 }
 
-fn against(catalog: &Catalog, spec: &Spec, status: Option<&Status>) -> Vec<Invalid> {
-    let mut errors = Vec::new();
-    let accepted = status.and_then(|s| s.accepted.as_ref());
-    let same_version = accepted.is_some_and(|a| a.kubernetes_version == spec.kubernetes_version);
-    for choice in spec.choices() {
-        let family = match catalog.family(choice.role, choice.family) {
-            Ok(family) => family,
-            Err(e) => {
-                errors.push(Invalid {
-                    path: format!("{}.family", choice.path),
-                    message: e.to_string(),
-                });
-                continue;
-            }
-        };
-        let offered = &family.supported_k8s_versions;
-        let told = errors.iter().any(|e| e.path == "kubernetes_version");
-        if !same_version && !told && !offered.contains(&spec.kubernetes_version) {
-            let message = format!(
-                "{} is not offered; choose one of {}",
-                spec.kubernetes_version,
-                offered.join(", ")
-            );
-            errors.push(Invalid {
-                path: "kubernetes_version".to_owned(),
-                message,
-            });
-        }
-        if let Err(wrong) = family.resolve(choice.flavour, choice.values, &choice.path) {
-            errors.extend(wrong);
-        }
-    }
-    let running = status.and_then(|s| s.control_plane.version.as_deref());
-    let running = running.or(accepted.map(|a| a.kubernetes_version.as_str()));
-    let told = errors.iter().any(|e| e.path == "kubernetes_version");
-    if let Some(running) = running.filter(|_| !same_version && !told) {
-        let offered = catalog
-            .family(Role::ControlPlane, &spec.control_plane.family)
-            .map_or(&[][..], |f| f.supported_k8s_versions.as_slice());
-        if let Err(message) = may_upgrade(running, &spec.kubernetes_version, offered) {
-            errors.push(Invalid {
-                path: "kubernetes_version".to_owned(),
-                message,
-            });
-        }
-    }
-    errors
-}
-
 /// All that is wrong, one line each.
 pub fn refused(errors: Vec<Invalid>) -> Failure {
-    let lines: Vec<String> = errors
-        .into_iter()
-        .map(|e| {
-            if e.path.is_empty() {
-                e.message
-            } else {
-                format!("{}: {}", e.path, e.message)
-            }
-        })
-        .collect();
-    match &lines[..] {
-        [line] => Failure::Refused(line.clone()),
-        _ => Failure::Refused(format!(
-            "the specification has {} errors:\n  {}",
-            lines.len(),
-            lines.join("\n  ")
-        )),
-    }
+    OrderError::Invalid(errors).into()
 }

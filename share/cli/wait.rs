@@ -9,9 +9,9 @@ use oneks_core::state::{ClusterState, GroupState};
 use oneks_core::status::{Status, Truth};
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::{format, time};
+use oneks::orders::cluster::Cluster;
 
 /// Options of everything that starts something.
 #[derive(Debug, Clone, Args)]
@@ -88,7 +88,7 @@ fn watch(app: &mut App, id: u32, goal: &Goal, args: &WaitArgs) -> Result<(), Fai
     let mut told = String::new();
     let mut warned = false;
     loop {
-        let cluster = match Cluster::fetch(&client, id) {
+        let cluster = match Cluster::fetch(&client, id).map_err(Failure::from) {
             Ok(cluster) => Some(cluster),
             Err(Failure::NotFound(_)) => None,
             // A front-end that restarts is no reason to stop watching.

@@ -23,6 +23,7 @@ pub mod logging;
 pub mod made_for;
 pub mod notes;
 pub mod observe;
+pub mod orders;
 pub mod owners;
 pub mod pass;
 pub mod registration;

@@ -17,6 +17,9 @@ pub const MAX_KEY: usize = 32;
 /// Most bytes that a SPEC may have. A real one has a few hundred.
 pub const MAX_SPEC: usize = 256 * 1024;
 
+/// The family of groups that name none.
+pub const DEFAULT_FAMILY: &str = "general";
+
 /// Most node groups of a cluster.
 pub const MAX_NODE_GROUPS: usize = 100;
 
@@ -52,7 +55,7 @@ fn default_driver() -> String {
 }
 
 fn default_family() -> String {
-    "general".to_owned()
+    DEFAULT_FAMILY.to_owned()
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference

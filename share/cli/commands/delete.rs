@@ -5,12 +5,12 @@ use clap_complete::ArgValueCandidates;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::commands::each;
 use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks delete`.
 #[derive(Debug, Subcommand)]
@@ -76,12 +76,7 @@ impl Delete {
 
 fn cluster(app: &mut App, id: u32, args: &DeleteClusterArgs) -> Result<(), Failure> {
     let cluster = Cluster::fetch(&app.client()?, id)?;
-    if cluster.spec["deletion_protection"] == true {
-        return Err(Failure::Refused(format!(
-            "{} is protected from deletion; `oneks update cluster {id} --deletion-protection false` takes that back",
-            cluster.title()
-        )));
-    }
+    oneks::orders::edit::may_delete(&cluster)?;
     edit::write(app, id, &[("DELETE", if args.force { "FORCE" } else { "YES" })])?;
     wait::follow(app, id, &Goal::Deleted, &args.wait)
 }
@@ -96,8 +91,6 @@ fn remove_group(cluster: &Cluster, wanted: &str, spec: &mut Value) -> Result<(),
         )));
     }
     let key = group.key.to_owned();
-    if let Some(groups) = spec.get_mut("node_groups").and_then(Value::as_array_mut) {
-        groups.retain(|g| g["name"] != key.as_str());
-    }
+    oneks::orders::edit::remove_group(spec, &key);
     Ok(())
 }

@@ -11,10 +11,10 @@ use oneks_core::status::Entry;
 use serde_json::json;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::complete;
 use crate::failure::{Failure, with_path};
 use crate::{select, time};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks events`.
 #[derive(Debug, Subcommand)]
@@ -76,7 +76,7 @@ impl Events {
         let id = select::cluster(&client, &args.cluster)?;
         let mut shown: Vec<Entry> = Vec::new();
         loop {
-            let cluster = match Cluster::fetch(&client, id) {
+            let cluster = match Cluster::fetch(&client, id).map_err(Failure::from) {
                 Err(Failure::NotFound(_)) if args.follow && !shown.is_empty() => return Ok(()),
                 result => result?,
             };

@@ -12,7 +12,6 @@ use opennebula::objects::VmState;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::commands::each;
 use crate::complete;
 use crate::failure::Failure;
@@ -20,6 +19,7 @@ use crate::format::{self, FormatArgs};
 use crate::out::Out;
 use crate::table::{self, Column, TableArgs, state_style};
 use crate::{select, time};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks explain`.
 #[derive(Debug, Subcommand)]

@@ -16,9 +16,9 @@ use crate::commands::create::place::Kind;
 use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
-use crate::images::{Found, Purpose};
 use crate::table::{self, Column, TableArgs};
 use crate::verdict::Verdict;
+use oneks::orders::images::{Found, Purpose};
 
 /// `oneks images`.
 #[derive(Debug, Subcommand)]
@@ -242,5 +242,5 @@ const ROWS: &[Column<Row>] = &[
 ];
 
 fn style(row: &Row) -> Style {
-    row.verdict.style()
+    crate::verdict::style(row.verdict)
 }

@@ -5,14 +5,13 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
+use oneks::orders::cluster::Cluster;
+use oneks::orders::kubeconfig;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::complete;
 use crate::failure::{Failure, with_path};
 use crate::select;
@@ -54,7 +53,7 @@ impl Kubeconfig {
         let client = app.client()?;
         let id = select::cluster(&client, &args.cluster)?;
         let cluster = Cluster::fetch_decrypted(&client, id)?;
-        let text = of(&cluster)?;
+        let text = kubeconfig::of(&cluster)?;
         if args.merge {
             let context = args.context.as_deref().unwrap_or(cluster.name());
             let path = default_path(app)?;
@@ -68,38 +67,6 @@ impl Kubeconfig {
             Some(path) => write(path, &text),
         }
     }
-}
-
-/// The kubeconfig of a cluster.
-///
-/// # Errors
-/// There is none yet, or it is encrypted and the user may not read it.
-pub fn of(cluster: &Cluster) -> Result<String, Failure> {
-    let Some(stored) = cluster
-        .document
-        .template
-        .get("KUBECONFIG")
-        .filter(|t| !t.trim().is_empty())
-    else {
-        return Err(Failure::NotFound(format!(
-            "{} has no kubeconfig yet; it is {}, and gets one when its control plane runs",
-            cluster.title(),
-            cluster.state()
-        )));
-    };
-    let bytes = STANDARD
-        .decode(stored.split_whitespace().collect::<String>())
-        .ok();
-    let text = bytes
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .filter(|t| t.contains("clusters:"));
-    text.ok_or_else(|| {
-        Failure::Other(format!(
-            "the kubeconfig of {} can't be read: OpenNebula stores it encrypted (DOCUMENT_ENCRYPTED_ATTR), and \
-             shows it to administrators only",
-            cluster.title()
-        ))
-    })
 }
 
 /// Writes a secret to a file that only the user can read.

@@ -9,12 +9,12 @@ use opennebula::calls::PoolFilter;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::table::{self, Column, TableArgs, state_style};
 use crate::{select, time};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks list`.
 #[derive(Debug, Subcommand)]
@@ -251,7 +251,7 @@ impl GroupRow {
 }
 
 /// The id of a node group; `-` while it has none.
-pub fn group_id(group: &crate::cluster::NodeGroup<'_>) -> String {
+pub fn group_id(group: &oneks::orders::cluster::NodeGroup<'_>) -> String {
     group.id().map_or_else(|| "-".to_owned(), |id| id.to_string())
 }
 

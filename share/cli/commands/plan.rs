@@ -15,7 +15,6 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::commands::create::read_file;
 use crate::complete;
 use crate::failure::Failure;
@@ -24,6 +23,7 @@ use crate::out::Out;
 use crate::perspective::{self, Perspective};
 use crate::select;
 use crate::table::{self, Column, TableArgs};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks plan`.
 #[derive(Debug, Subcommand)]

@@ -52,7 +52,7 @@ impl Recover {
         each(app, &ids, |app, id| {
             // Any text that was not there before is an order.
             let token = format!("{}-{:08x}", app.now(), std::process::id());
-            crate::cluster::Cluster::fetch(&app.client()?, *id)?;
+            oneks::orders::cluster::Cluster::fetch(&app.client()?, *id)?;
             edit::write(app, *id, &[("RECOVER", &token)])?;
             wait::follow(app, *id, &Goal::Recovered(token), &args.wait)
         })

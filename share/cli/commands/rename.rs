@@ -5,10 +5,10 @@ use clap_complete::ArgValueCandidates;
 use serde_json::json;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::complete;
 use crate::failure::Failure;
 use crate::{edit, select};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks rename`.
 #[derive(Debug, Subcommand)]

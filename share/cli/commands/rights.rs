@@ -3,14 +3,14 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 use opennebula::Client;
-use opennebula::calls::{AccessChange, PermissionChange};
+use opennebula::calls::PermissionChange;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::commands::each;
 use crate::complete;
 use crate::failure::Failure;
 use crate::select;
+use oneks::orders::cluster::Cluster;
 
 /// `oneks chmod`.
 #[derive(Debug, Subcommand)]
@@ -41,7 +41,7 @@ pub struct ChmodArgs {
     #[arg(add = ArgValueCandidates::new(complete::clusters))]
     clusters: String,
     /// Rights of owner, group and others, such as 640: 4 USE, 2 MANAGE, 1 ADMIN
-    #[arg(value_name = "OCTET", value_parser = octet)]
+    #[arg(value_name = "OCTET", value_parser = oneks::orders::rights::octet)]
     rights: PermissionChange,
 }
 
@@ -53,26 +53,6 @@ pub struct ChgrpArgs {
     clusters: String,
     /// The group, by id or name
     group: String,
-}
-
-fn octet(text: &str) -> Result<PermissionChange, String> {
-    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(8)).collect();
-    let [owner, group, other] = digits[..] else {
-        return Err("expected three digits from 0 to 7, such as 640".to_owned());
-    };
-    if text.chars().count() != 3 {
-        return Err("expected three digits from 0 to 7, such as 640".to_owned());
-    }
-    let access = |digit: u32| AccessChange {
-        r#use: Some(digit & 4 != 0),
-        manage: Some(digit & 2 != 0),
-        admin: Some(digit & 1 != 0),
-    };
-    Ok(PermissionChange {
-        owner: access(owner),
-        group: access(group),
-        other: access(other),
-    })
 }
 
 impl Chmod {
@@ -115,26 +95,4 @@ fn group(client: &Client, text: &str) -> Result<u32, Failure> {
     Err(Failure::NotFound(format!(
         "you are in no group {text}; give the id of any other (`onegroup list`)"
     )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn octets_are_read() {
-        let change = octet("640").unwrap();
-        assert_eq!(
-            (change.owner.r#use, change.owner.manage, change.owner.admin),
-            (Some(true), Some(true), Some(false))
-        );
-        assert_eq!(
-            (change.group.r#use, change.group.manage),
-            (Some(true), Some(false))
-        );
-        assert_eq!(change.other.r#use, Some(false));
-        for wrong in ["", "64", "6400", "648", "u+r", "64x0", "６４０"] {
-            assert!(octet(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -4,12 +4,12 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::commands::each;
 use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select};
+use oneks::orders::cluster::Cluster;
 
 /// `oneks rotate`.
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCandidates;
-use serde_json::{Value, json};
+use oneks::orders::edit::set_input;
+use serde_json::json;
 
 use crate::app::App;
 use crate::commands::each;
@@ -60,12 +61,4 @@ impl Scale {
             wait::follow(app, wanted.cluster, &Goal::Settled(changed.text), &args.wait)
         })
     }
-}
-
-/// Sets an input of a group's entry in SPEC.
-pub fn set_input(group: &mut Value, name: &str, value: Value) {
-    if !group["user_inputs_values"].is_object() {
-        group["user_inputs_values"] = json!({});
-    }
-    group["user_inputs_values"][name] = value;
 }

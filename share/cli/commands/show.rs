@@ -8,15 +8,15 @@ use opennebula::objects::Access;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::cluster::{Cluster, NodeGroup};
+use crate::commands::each;
 use crate::commands::list::{GroupRow, group_id, nodes};
-use crate::commands::{each, kubeconfig};
 use crate::complete;
 use crate::failure::Failure;
 use crate::format::{self, FormatArgs};
 use crate::out::Out;
 use crate::table::{self, Column, TableArgs, state_style};
 use crate::{select, time};
+use oneks::orders::cluster::{Cluster, NodeGroup};
 
 /// `oneks show`.
 #[derive(Debug, Subcommand)]
@@ -70,7 +70,7 @@ impl Show {
                 let ids = select::clusters(&client, &args.clusters)?;
                 each(app, &ids, |app, id| {
                     if args.kubeconfig {
-                        let text = kubeconfig::of(&Cluster::fetch_decrypted(&client, *id)?)?;
+                        let text = oneks::orders::kubeconfig::of(&Cluster::fetch_decrypted(&client, *id)?)?;
                         return app.out.data(&text);
                     }
                     let cluster = Cluster::fetch(&client, *id)?;

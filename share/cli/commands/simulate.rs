@@ -144,7 +144,7 @@ impl Simulate {
                     "--scale: there is no node group {group}"
                 )));
             };
-            super::scale::set_input(entry, "count", json!(count));
+            oneks::orders::edit::set_input(entry, "count", json!(count));
             tell(stage.moment(&format!("scale {group} to {count}")))?;
             stage.write(&spec)?;
             stage.until_running(&mut tell)?;

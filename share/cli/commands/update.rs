@@ -9,14 +9,14 @@ use oneks_driver::Role;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::cluster::Cluster;
 use crate::commands::create::{family_of, inputs, pair, read_file, taint};
-use crate::commands::scale::set_input;
 use crate::complete;
 use crate::edit::Changed;
 use crate::failure::{Failure, with_path};
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, format, select, validate};
+use oneks::orders::cluster::Cluster;
+use oneks::orders::edit::set_input;
 
 /// `oneks update`.
 #[derive(Debug, Subcommand)]

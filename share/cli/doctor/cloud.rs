@@ -7,8 +7,9 @@ use opennebula::objects::{Acl, Datastore, HookExecution, Image, RaftState, RaftS
 use opennebula::template::Template;
 
 use super::facts::{ImageFacts, RightFacts, Subject};
-use super::{Check, Fact, Finding, OLDEST};
-use crate::images::{Found, Purpose};
+use super::{Check, Fact, Finding};
+use oneks::orders::images::{Found, Purpose};
+use oneks::orders::survey::OLDEST;
 
 /// Seconds within which a hook that ran shows that the hook manager is alive.
 pub const RECENT: u64 = 900;

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use super::cluster::at;
 use super::family_of;
 use crate::app::App;
-use crate::commands::scale::set_input;
 use crate::failure::Failure;
 use crate::format;
+use oneks::orders::edit::set_input;
 
 /// One of several answers.
 struct Choice {

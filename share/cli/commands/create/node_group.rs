@@ -9,11 +9,11 @@ use serde_json::{Map, Value, json};
 
 use super::{family_of, inputs, pair, read_file, taint};
 use crate::app::App;
-use crate::commands::scale::set_input;
 use crate::complete;
 use crate::failure::Failure;
 use crate::wait::{self, Goal, WaitArgs};
 use crate::{edit, select, validate};
+use oneks::orders::edit::set_input;
 
 /// What `create nodegroup` takes. Options win over the file.
 #[derive(Debug, Clone, Args)]
@@ -58,18 +58,7 @@ impl GroupArgs {
         let group = self.group(app)?;
         let id = select::cluster(&app.client()?, &self.cluster)?;
         let changed = edit::spec(app, id, |cluster, spec| {
-            let name = group["name"].as_str().unwrap_or_default();
-            if cluster.groups().iter().any(|g| g.key == name) {
-                return Err(Failure::Refused(format!(
-                    "{} has a node group {name} already",
-                    cluster.title()
-                )));
-            }
-            match spec.get_mut("node_groups").and_then(Value::as_array_mut) {
-                Some(groups) => groups.push(group.clone()),
-                None => spec["node_groups"] = json!([group]),
-            }
-            Ok(())
+            Ok(oneks::orders::edit::add_group(cluster, spec, &group)?)
         })?;
         wait::follow(app, id, &Goal::Settled(changed.text), &self.wait)
     }

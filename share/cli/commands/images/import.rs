@@ -12,8 +12,8 @@ use opennebula::template::Template;
 use crate::app::App;
 use crate::complete;
 use crate::failure::Failure;
-use crate::images::{Found, Purpose};
 use crate::{time, wait};
+use oneks::orders::images::{Found, Purpose};
 
 /// What OpenNebula's public marketplace has for each purpose.
 const APPLIANCES: [(&str, Wanted); 3] = [

@@ -1,13 +1,13 @@
 //! A cluster as its document shows it.
 
-use oneks_core::names::{CONTROL_PLANE_KEY, DOCUMENT_TYPE, cluster_of_group};
+use oneks_core::names::{CONTROL_PLANE_KEY, DOCUMENT_TYPE, GROUPS_PER_CLUSTER, Names, cluster_of_group};
 use oneks_core::state::ClusterState;
 use oneks_core::status::{Group, Status, Truth, Unusable};
 use opennebula::objects::Document;
 use opennebula::{Client, calls};
 use serde_json::Value;
 
-use crate::failure::Failure;
+use super::OrderError;
 
 /// Attributes that hold secrets; they leave the document only when they are asked for by name.
 pub const SECRET_ATTRIBUTES: [&str; 1] = ["KUBECONFIG"];
@@ -61,7 +61,7 @@ impl Cluster {
     ///
     /// # Errors
     /// There is no such document, or it is none of a cluster.
-    pub fn fetch(client: &Client, id: u32) -> Result<Self, Failure> {
+    pub fn fetch(client: &Client, id: u32) -> Result<Self, OrderError> {
         Self::read(client, id, false)
     }
 
@@ -69,14 +69,14 @@ impl Cluster {
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch).
-    pub fn fetch_decrypted(client: &Client, id: u32) -> Result<Self, Failure> {
+    pub fn fetch_decrypted(client: &Client, id: u32) -> Result<Self, OrderError> {
         Self::read(client, id, true)
     }
 
-    fn read(client: &Client, id: u32, decrypt: bool) -> Result<Self, Failure> {
+    fn read(client: &Client, id: u32, decrypt: bool) -> Result<Self, OrderError> {
         match client.document_info(id, decrypt) {
             Ok(document) if document.kind == DOCUMENT_TYPE => Ok(Self::new(document)),
-            Ok(document) => Err(Failure::NotFound(format!(
+            Ok(document) => Err(OrderError::NotFound(format!(
                 "document {id} is no Kubernetes cluster (its type is {}, not {DOCUMENT_TYPE})",
                 document.kind
             ))),
@@ -89,7 +89,7 @@ impl Cluster {
     ///
     /// # Errors
     /// The call.
-    pub fn pool(client: &Client, filter: calls::PoolFilter) -> Result<Vec<Self>, Failure> {
+    pub fn pool(client: &Client, filter: calls::PoolFilter) -> Result<Vec<Self>, OrderError> {
         let pool = client.documentpool_info(filter, calls::PoolRange::default(), DOCUMENT_TYPE)?;
         let mut clusters: Vec<Self> = pool.into_iter().map(Self::new).collect();
         clusters.sort_by_key(Self::id);
@@ -238,11 +238,38 @@ impl Cluster {
         groups
     }
 
+    /// The id of each of its [groups](Self::groups). One that the hooks have not seen yet has the id that it will get: they
+    /// number new groups in the order of SPEC. Where STATUS is lost as well, objects that are there may give it another.
+    pub fn group_ids(&self) -> Vec<u32> {
+        let names = Names::new(self.id());
+        let groups = self.groups();
+        let known: Vec<u32> = self
+            .status
+            .iter()
+            .flat_map(Status::groups)
+            .map(|g| g.id)
+            .collect();
+        let next = self.status.as_ref().map_or(1, |s| s.next_group);
+        let mut free = (next.clamp(1, GROUPS_PER_CLUSTER)..GROUPS_PER_CLUSTER)
+            .map(|n| names.group_id(n))
+            .filter(|id| !known.contains(id));
+        groups
+            .iter()
+            .map(|group| match group.id() {
+                Some(id) => id,
+                None if group.is_control_plane() => names.group_id(0),
+                None => free
+                    .next()
+                    .unwrap_or_else(|| names.group_id(GROUPS_PER_CLUSTER - 1)),
+            })
+            .collect()
+    }
+
     /// The group with this id or key.
     ///
     /// # Errors
     /// There is none; the message names those there are.
-    pub fn group(&self, wanted: &str) -> Result<NodeGroup<'_>, Failure> {
+    pub fn group(&self, wanted: &str) -> Result<NodeGroup<'_>, OrderError> {
         let groups = self.groups();
         let id = wanted
             .parse::<u32>()
@@ -255,7 +282,7 @@ impl Cluster {
             return Ok(group.clone());
         }
         let known: Vec<&str> = groups.iter().map(|g| g.key).collect();
-        Err(Failure::NotFound(format!(
+        Err(OrderError::NotFound(format!(
             "{} has no node group {wanted}; it has {}",
             self.title(),
             known.join(", ")
@@ -337,8 +364,61 @@ fn explain(trouble: &Unusable) -> String {
 }
 
 /// There is no such cluster.
-pub fn not_found(wanted: &str) -> Failure {
-    Failure::NotFound(format!(
+pub fn not_found(wanted: &str) -> OrderError {
+    OrderError::NotFound(format!(
         "there is no cluster {wanted} that you may see; `oneks list` shows those there are"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use oneks_core::status::Group;
+    use opennebula::objects::Permissions;
+    use opennebula::template::Template;
+    use serde_json::json;
+
+    use super::*;
+
+    fn cluster(spec: &Value, status: Option<&Status>) -> Cluster {
+        let mut template = Template::new();
+        template.set("SPEC", spec.to_string());
+        if let Some(status) = status {
+            template.set("STATUS", serde_json::to_string(status).unwrap());
+        }
+        Cluster::new(Document {
+            id: 7,
+            uid: 0,
+            gid: 0,
+            uname: String::new(),
+            gname: String::new(),
+            name: "web".to_owned(),
+            kind: DOCUMENT_TYPE,
+            permissions: Permissions::default(),
+            lock: None,
+            template,
+        })
+    }
+
+    #[test]
+    fn groups_that_nobody_saw_yet_have_the_ids_that_they_will_get() {
+        let spec = json!({"node_groups": [{"name": "a"}, {"name": "b"}, {"name": "c"}]});
+        assert_eq!(cluster(&spec, None).group_ids(), [7000, 7001, 7002, 7003]);
+        let mut status = Status::new(7);
+        status
+            .node_groups
+            .push(Group::new(7002, "b", "oneks-7-b".to_owned()));
+        status.next_group = 3;
+        assert_eq!(
+            cluster(&spec, Some(&status)).group_ids(),
+            [7000, 7003, 7002, 7004]
+        );
+        // One that was there before and is being removed comes last.
+        status
+            .node_groups
+            .push(Group::new(7003, "gone", "oneks-7-gone".to_owned()));
+        assert_eq!(
+            cluster(&spec, Some(&status)).group_ids(),
+            [7000, 7004, 7002, 7005, 7003]
+        );
+    }
 }
