@@ -17,6 +17,7 @@ mod forgotten;
 mod front_ends;
 mod gate;
 mod handle;
+mod gateway;
 mod healing;
 mod install;
 mod lives;

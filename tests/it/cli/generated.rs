@@ -22,7 +22,9 @@ fn man_pages_and_completions_are_up_to_date() {
     for (what, folder) in [("man", "share/man"), ("completions", "share/completions")] {
         cloud.alice(&format!("generate {what} {what}")).good();
         let new = files(&cloud.prefix.root().join(what));
-        let old = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        let mut old = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+        // Made by that program, and compared with it in gateway/files.rs.
+        old.remove("oneks-gateway.1");
         let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
         assert_eq!(
             names(&old),

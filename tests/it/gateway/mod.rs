@@ -1,0 +1,11 @@
+//! The gateway, as its clients meet it, against the sandbox.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // everything here is a test
+
+mod activation;
+mod client;
+mod files;
+mod limits;
+mod requests;
+
+use client::Gateway;
