@@ -230,23 +230,32 @@ do_remove() {
 
 # --- what runs --------------------------------------------------------------------------------------------------
 
-timer=opennebula-ks-sweep.timer
+# What starts the programs, and what may be running of them.
+starters='opennebula-ks-sweep.timer opennebula-ks-gateway.socket'
+running=opennebula-ks-gateway.service
 
 has_systemd() { [ -z "$destdir" ] && [ -n "${at[UNITS]:-}" ] && [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ]; }
 
-start_timer() {
+start_units() {
+    local unit
     if has_systemd; then
         systemctl daemon-reload
-        systemctl enable --now "$timer"
-        say "started   $timer"
+        # The next request starts the new one.
+        systemctl stop "$running" 2>/dev/null || true
+        for unit in $starters; do
+            systemctl enable --now "$unit" || die "$unit could not be started; is something else listening on its port?"
+            say "started   $unit"
+        done
     elif [ -z "$destdir" ]; then
         say "start the sweep once a minute, as $user:${root:+ ONE_LOCATION=$root} ${at[LIB]}/hooks/sweep"
     fi
 }
 
-stop_timer() {
+stop_units() {
     has_systemd || return 0
-    systemctl disable --now "$timer" 2>/dev/null || true
+    # shellcheck disable=SC2086 # several words
+    systemctl disable --now $starters 2>/dev/null || true
+    systemctl stop "$running" 2>/dev/null || true
 }
 
 oneks() { # the installed command, for this installation
@@ -296,7 +305,7 @@ fi
 
 places
 if [ "$remove" = yes ]; then
-    stop_timer
+    stop_units
     if [ "$hooks" = yes ] && [ -z "$destdir" ] && [ -x "${at[BIN]}/oneks" ]; then
         oneks setup --remove || say "the hooks could not be removed; 'onehook list' shows them"
     fi
@@ -306,7 +315,7 @@ if [ "$remove" = yes ]; then
 fi
 
 do_install "${programs:-$(build release)}"
-start_timer
+start_units
 if [ "$hooks" = yes ] && [ -z "$destdir" ]; then
     say "registering the hooks ..."
     oneks setup || die "the hooks could not be registered; run 'oneks setup' as oneadmin when OpenNebula runs"

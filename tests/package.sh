@@ -21,7 +21,7 @@ target=$(cargo metadata --format-version 1 --no-deps --locked | sed -n 's/.*"tar
 work=$target/packages
 built=$target/$profile
 out=$work/out
-programs='oneks document vm_state vm_update guest_exec vrouter sweep capone dummy'
+programs='oneks oneks-gateway document vm_state vm_update guest_exec vrouter sweep capone dummy'
 mkdir -p "$work"
 
 say() { printf '\n== %s\n' "$*" >&2; }
@@ -71,8 +71,11 @@ check_programs() {
 # --- packages ---------------------------------------------------------------------------------------------------
 
 check_unit() {
-    systemd-analyze security --offline=true --threshold=20 --no-pager share/systemd/opennebula-ks-sweep.service |
-        tail -n 1 >&2
+    local unit
+    for unit in sweep gateway; do
+        systemd-analyze security --offline=true --threshold=20 --no-pager "share/systemd/opennebula-ks-$unit.service" |
+            tail -n 1 >&2
+    done
 }
 
 check_rpm() { # package: files, owners, modes and configuration as rpm sees them

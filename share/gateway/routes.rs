@@ -112,7 +112,7 @@ macro_rules! routes {
     ($($method:ident $path:literal $id:ident $summary:literal
        [$query:expr, $body:expr] => $status:literal $form:expr, $refusals:expr, $run:expr;)*) => {
         /// The table. A path that is fixed stands before one with places that it would fit.
-        pub const ROUTES: &[Route] = &[$(Route {
+        pub static ROUTES: &[Route] = &[$(Route {
             method: stringify!($method), path: $path, id: stringify!($id), summary: $summary,
             query: $query, body: $body, answer: ($status, $form), refusals: $refusals, run: $run,
         }),*];

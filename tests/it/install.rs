@@ -160,7 +160,7 @@ fn exactly_the_table_is_installed_and_all_of_it_is_removed() {
     place.install(&[]);
     let rows = place.rows();
     let programs = rows.values().filter(|row| row.kind == "program").count();
-    assert_eq!(programs, 9);
+    assert_eq!(programs, 10);
     for (path, row) in &rows {
         assert_eq!(mode(path), row.mode, "{}", path.display());
         if row.kind != "dir" {

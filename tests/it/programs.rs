@@ -9,6 +9,7 @@ const ALLOWED: [&str; 3] = ["libc.so.", "libm.so.", "ld-linux"];
 fn no_program_needs_a_library_beyond_the_c_library() {
     for program in [
         env!("CARGO_BIN_EXE_oneks"),
+        env!("CARGO_BIN_EXE_oneks-gateway"),
         env!("CARGO_BIN_EXE_document"),
         env!("CARGO_BIN_EXE_vm_state"),
         env!("CARGO_BIN_EXE_vm_update"),
