@@ -255,3 +255,78 @@ fn by_driver(context: &mut Context<'_>, status: &mut Status, spec: &Spec, group:
     }
     trouble
 }
+
+#[cfg(test)]
+mod tests {
+    use oneks_driver::Node;
+
+    use super::*;
+
+    fn group() -> Group {
+        let mut group = Group::new(24001, "a", "oneks-24-a".to_owned());
+        group.state = GroupState::Running;
+        group.vms = [7, 8]
+            .map(|id| GroupVm {
+                id,
+                name: format!("oneks-24-a-{id}"),
+                condition: VmCondition::Running,
+                ready: None,
+                version: None,
+                forgotten: None,
+            })
+            .into();
+        group
+    }
+
+    fn node(name: &str, vm: Option<u32>) -> Node {
+        Node {
+            name: name.to_owned(),
+            vm,
+            ready: true,
+            version: None,
+        }
+    }
+
+    /// A driver that says too much is not believed: what else it says must fit.
+    #[test]
+    fn an_answer_counts_only_if_the_whole_of_it_fits() {
+        let good = Observation {
+            settled: true,
+            nodes: vec![node("oneks-24-a-8", Some(8))],
+            forgotten: Some(vec![7]),
+            ..Observation::default()
+        };
+        let noted = |seen: &Observation, state: GroupState, current: bool| {
+            let mut group = Group { state, ..group() };
+            note(&mut group, seen, current, 900, 1000);
+            let forgotten = group.vms.iter().filter(|vm| vm.forgotten.is_some());
+            forgotten.map(|vm| vm.id).collect::<Vec<_>>()
+        };
+        let with = |change: &dyn Fn(&mut Observation)| {
+            let mut seen = good.clone();
+            change(&mut seen);
+            seen
+        };
+        assert_eq!(noted(&good, GroupState::Running, true), [7]);
+        assert!(
+            noted(&good, GroupState::Running, false).is_empty(),
+            "of an older order"
+        );
+        let bad = [
+            with(&|seen| seen.settled = false),
+            with(&|seen| seen.forgotten = None),
+            with(&|seen| seen.nodes.push(node("oneks-24-a-7", None))),
+            with(&|seen| seen.nodes.push(node("oneks-24-a-7", Some(8)))),
+            with(&|seen| seen.nodes.push(node("other", Some(7)))),
+            with(&|seen| seen.nodes.push(node("other", Some(99)))),
+        ];
+        for seen in bad {
+            assert!(noted(&seen, GroupState::Running, true).is_empty(), "{seen:?}");
+        }
+        let removed = with(&|seen| {
+            seen.settled = false;
+            seen.nodes.clear();
+        });
+        assert_eq!(noted(&removed, GroupState::Deprovisioning, true), [7]);
+    }
+}

@@ -191,6 +191,33 @@ fn in_doubt_nothing_is_ended() {
     }
 }
 
+/// Even where all is known: who pauses a cluster looks at it.
+#[test]
+fn while_it_is_paused_nothing_is_ended() {
+    for paused in [true, false] {
+        let mut world = running(1, &[("a", 2)]);
+        world.run_for(600);
+        world.forgets = 1;
+        world.doc().spec = spec(V33, 1, &[("a", 1)]);
+        world.until(S::Warning);
+        world.run_for(400);
+        let before = ended(&world);
+        let mut status = world.status();
+        let now = world.now;
+        let vms = status.node_groups[0].vms.iter_mut();
+        for forgotten in vms.filter_map(|vm| vm.forgotten.as_mut()) {
+            forgotten.again = now;
+            forgotten.since = now - 600;
+        }
+        world.doc().status = Some(status.to_json());
+        if paused {
+            world.doc().spec = world.doc().spec.replacen('{', "{\"paused\":true,", 1);
+        }
+        world.pass(None);
+        assert_eq!(ended(&world) - before, usize::from(!paused));
+    }
+}
+
 /// What is only forgotten for a moment is none of it: an answer between speaks for it.
 #[test]
 fn an_answer_that_knows_it_begins_the_time_anew() {
