@@ -123,7 +123,8 @@ pub fn start(cloud: &Cloud, socket: &TcpListener, arguments: &[&str]) -> Child {
         .envs(cloud.prefix.environment())
         .env("TZ", "UTC")
         .stdin(Stdio::from(handed))
-        .stderr(Stdio::piped())
+        // Nobody reads it.
+        .stderr(Stdio::null())
         .spawn()
         .unwrap()
 }

@@ -4,8 +4,10 @@
 
 mod activation;
 mod client;
+mod differences;
 mod files;
 mod limits;
+mod recorded;
 mod requests;
 
 use client::Gateway;
