@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::metrics;
 use crate::reply::Reply;
 use crate::request::Query;
+use crate::routes::LAST_PAGE;
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,7 +101,7 @@ impl List {
     /// # Errors
     /// The page is no number.
     pub fn reply(&self, path: &str, query: &Query) -> Result<Reply, Fault> {
-        let page = query.number("page", usize::MAX)?;
+        let page = query.number("page", LAST_PAGE)?;
         let size = query.number("per_page", LARGEST_PAGE)?;
         let (name, state) = (query.get("name"), query.get("state"));
         if page.is_none() && size.is_none() && name.is_none() && state.is_none() {

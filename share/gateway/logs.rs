@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::reply::Reply;
 use crate::request::Ask;
+use crate::routes::LAST_PAGE;
 
 /// Bytes of the end of the log file that are read.
 const END: u64 = 4 * 1024 * 1024;
@@ -42,7 +43,7 @@ struct Line {
 
 /// Shows the lines, a page at a time; page 1 is the newest. Whoever may use the cluster's document may read them.
 pub fn show(ask: &Ask) -> Result<Reply, Fault> {
-    let page = ask.query.number("page", usize::MAX)?.unwrap_or(1);
+    let page = ask.query.number("page", LAST_PAGE)?.unwrap_or(1);
     let size = ask.query.number("per_page", LARGEST_PAGE)?.unwrap_or(PAGE);
     let cluster = Cluster::fetch(&ask.client, ask.cluster()?)?;
     let history = cluster.status.iter().flat_map(|s| &s.history);

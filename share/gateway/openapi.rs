@@ -45,7 +45,7 @@ fn operation(route: &Route) -> Value {
     let mut parameters: Vec<Value> = places(route.path)
         .map(|name| {
             let shape = match name {
-                "id" | "group" => json!({"type": "string", "pattern": "^[0-9]+$", "maxLength": 10}),
+                "id" | "group" => json!({"type": "string", "pattern": "^(0|[1-9][0-9]{0,9})$"}),
                 _ => json!({"type": "string", "minLength": 1}),
             };
             json!({"name": name, "in": "path", "required": true, "schema": shape})
@@ -96,12 +96,18 @@ fn parameter(parameter: &Parameter) -> Value {
             (name, about, json!({"type": "string"}))
         }
     };
-    json!({"name": name, "in": "query", "description": about, "allowEmptyValue": true, "schema": shape})
+    let mut described = json!({"name": name, "in": "query", "description": about, "schema": shape});
+    if matches!(parameter, Parameter::Flag(..)) {
+        described["allowEmptyValue"] = json!(true);
+    }
+    described
 }
 
 fn answer(form: Form) -> Value {
     match form {
         Form::Empty => json!({"description": "Done, or on its way"}),
+        // Each event has a form; all of them together have none.
+        Form::Text(kind @ "text/event-stream") => json!({"description": "Events", "content": {kind: {}}}),
         Form::Text(kind) => json!({"description": "Text", "content": {kind: {"schema": {"type": "string"}}}}),
         Form::Json(shape) => {
             json!({"description": "Done", "content": {"application/json": {"schema": shape()}}})

@@ -28,8 +28,8 @@ pub const GROUP: &[Field] = &[required("group_id", Kind::IdOrNone, "The new grou
 
 /// Changes the permission bits.
 pub fn chmod(ask: &Ask) -> Result<Reply, Fault> {
-    let text = schema::octet(&ask.body["octet"]).unwrap_or_default();
-    let change = octet(&text).map_err(|message| Fault::field("octet", message))?;
+    let change = octet(ask.body["octet"].as_str().unwrap_or_default())
+        .map_err(|message| Fault::field("octet", message))?;
     // The call would change any document.
     let cluster = Cluster::fetch(&ask.client, ask.cluster()?)?;
     ask.client.document_chmod(cluster.id(), change)?;

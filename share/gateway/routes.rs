@@ -75,8 +75,11 @@ use Form::{Empty, Json, Text};
 use Parameter::{Flag, Number};
 use Run::{Call, List, Open, Stream};
 
+/// The last page that may be asked for.
+pub const LAST_PAGE: usize = 1_000_000_000;
+
 const PAGES: &[Parameter] = &[
-    Number("page", 1_000_000_000, "Page, counted from 1"),
+    Number("page", LAST_PAGE, "Page, counted from 1"),
     Number(
         "per_page",
         1000,
@@ -90,7 +93,7 @@ const PAGES: &[Parameter] = &[
 ];
 
 const LINES: &[Parameter] = &[
-    Number("page", 1_000_000_000, "Page, counted from 1, the newest"),
+    Number("page", LAST_PAGE, "Page, counted from 1, the newest"),
     Number(
         "per_page",
         10_000,

@@ -1,6 +1,7 @@
 //! What bodies of requests look like. The same table checks them, with the path of whatever is wrong, and describes them in
 //! the `OpenAPI` document.
 
+use oneks::orders::rights::octet;
 use oneks_core::names::{MAX_ID, is_dns_label};
 use oneks_driver::Invalid;
 use serde_json::{Map, Value, json};
@@ -33,7 +34,7 @@ pub enum Kind {
     IdOrNone,
     /// A number of nodes.
     Count,
-    /// Permission bits such as 640, as text or number.
+    /// Permission bits such as 640, as text.
     Octet,
     /// Values by name, checked by the profile.
     Values,
@@ -131,8 +132,8 @@ impl Kind {
             Self::IdOrNone => "must be an id, or -1 for no change",
             Self::Count if value.as_u64().is_some_and(|n| u32::try_from(n).is_ok()) => return,
             Self::Count => "must be an integer greater than or equal to 0",
-            Self::Octet if octet(value).is_some() => return,
-            Self::Octet => "must be three digits from 0 to 7, such as 640",
+            Self::Octet if value.as_str().is_some_and(|t| octet(t).is_ok()) => return,
+            Self::Octet => "must be text of three digits from 0 to 7, such as \"640\"",
             Self::Values if value.is_object() => return,
             Self::Texts
                 if value
@@ -161,13 +162,10 @@ impl Kind {
             Self::Id => json!({"type": "integer", "minimum": 0, "maximum": MAX_ID}),
             Self::IdOrNone => json!({"anyOf": [
                 {"type": "integer", "minimum": -1, "maximum": MAX_ID},
-                {"type": "string", "pattern": "^(-1|[0-9]{1,9})$"},
+                {"type": "string", "pattern": "^(-1|0|[1-9][0-9]{0,8})$"},
             ]}),
             Self::Count => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
-            Self::Octet => json!({"anyOf": [
-                {"type": "string", "pattern": "^[0-7]{3}$"},
-                {"type": "integer", "minimum": 100, "maximum": 777},
-            ]}),
+            Self::Octet => json!({"type": "string", "pattern": "^[0-7]{3}$"}),
             Self::Values => json!({"type": "object"}),
             Self::Texts => json!({"type": "object", "additionalProperties": {"type": "string"}}),
             Self::Objects(fields) => json!({"type": "array", "items": schema(fields)}),
@@ -198,25 +196,20 @@ pub fn schema(fields: &[Field]) -> Value {
 /// An id, as a number or as text.
 pub fn id(value: &Value) -> Option<u32> {
     let id = match value {
-        Value::String(text) if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok()?,
+        Value::String(text) if is_plain(text) => text.parse().ok()?,
         Value::Number(_) => u32::try_from(value.as_u64()?).ok()?,
         _ => return None,
     };
     (id <= MAX_ID).then_some(id)
 }
 
-fn is_none(value: &Value) -> bool {
-    value.as_i64() == Some(-1) || value.as_str() == Some("-1")
+/// Digits as a number is written: no sign, no zeros in front.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
 }
 
-/// The three digits of permission bits, as text.
-pub fn octet(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    oneks::orders::rights::octet(&text).ok().map(|_| text)
+fn is_none(value: &Value) -> bool {
+    value.as_i64() == Some(-1) || value.as_str() == Some("-1")
 }
 
 #[cfg(test)]
@@ -261,7 +254,8 @@ mod tests {
             (json!({"name": "a", "owner": "-2"}), "owner"),
             (json!({"name": "a", "owner": "+2"}), "owner"),
             (json!({"name": "a", "octet": "648"}), "octet"),
-            (json!({"name": "a", "octet": 64}), "octet"),
+            (json!({"name": "a", "octet": 640}), "octet"),
+            (json!({"name": "a", "owner": "07"}), "owner"),
             (json!({"name": "a", "count": -1}), "count"),
             (json!({"name": "a", "count": true}), "count"),
             (json!({"name": "a", "text": 1}), "text"),
@@ -272,7 +266,7 @@ mod tests {
             assert_eq!(paths(body.clone()), [wrong], "{body}");
         }
         for good in [
-            json!({"name": "a", "owner": -1, "octet": 640, "count": 0}),
+            json!({"name": "a", "owner": -1, "octet": "640", "count": 0}),
             json!({"name": "a", "owner": "7", "octet": "007", "place": {"id": 0}}),
         ] {
             assert_eq!(paths(good.clone()), [""; 0], "{good}");

@@ -99,6 +99,11 @@ impl Gateway {
         self.ask("POST", path, ALICE, Some(body))
     }
 
+    /// What it wrote into its log.
+    pub fn log(cloud: &Cloud) -> String {
+        std::fs::read_to_string(cloud.prefix.root().join("gateway.log")).unwrap()
+    }
+
     /// Sends these bytes and reads whatever comes back until the connection ends.
     pub fn raw(&self, bytes: &[u8]) -> String {
         exchange(self.address, bytes)
@@ -115,6 +120,12 @@ impl Drop for Gateway {
 /// Starts a gateway with this socket as its third file, which is how systemd does it.
 pub fn start(cloud: &Cloud, socket: &TcpListener, arguments: &[&str]) -> Child {
     let handed = OwnedFd::from(socket.try_clone().unwrap());
+    let log = cloud.prefix.root().join("gateway.log");
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .unwrap();
     let script = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
     Command::new("/bin/sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_oneks-gateway")])
@@ -123,8 +134,7 @@ pub fn start(cloud: &Cloud, socket: &TcpListener, arguments: &[&str]) -> Child {
         .envs(cloud.prefix.environment())
         .env("TZ", "UTC")
         .stdin(Stdio::from(handed))
-        // Nobody reads it.
-        .stderr(Stdio::null())
+        .stderr(Stdio::from(log))
         .spawn()
         .unwrap()
 }

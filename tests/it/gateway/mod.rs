@@ -7,6 +7,7 @@ mod client;
 mod differences;
 mod files;
 mod limits;
+mod load;
 mod recorded;
 mod requests;
 

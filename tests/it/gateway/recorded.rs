@@ -224,7 +224,7 @@ impl Stage {
             .pointer("/DOCUMENT/TEMPLATE/CLUSTER_BODY")
             .is_some();
         if (62..78).contains(&exchange.number) && of_cluster {
-            wanted[0] = "SCALING".to_owned();
+            "SCALING".clone_into(&mut wanted[0]);
         }
         for _ in 0..3600 {
             if states(&self.send(exchange).json()) == wanted {

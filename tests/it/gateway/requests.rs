@@ -434,3 +434,38 @@ fn only_who_may_use_a_cluster_reads_its_log() {
     gateway.ask("GET", &path, MALLORY, None).refused(403);
     gateway.get(&format!("{path}?page=0")).refused(400);
 }
+
+#[test]
+fn no_secret_reaches_the_log() {
+    let (cloud, id) = Cloud::with_web();
+    std::fs::write(cloud.prefix.root().join("etc/oneks.conf"), "log_level: trace\n").unwrap();
+    let gateway = Gateway::beside(&cloud);
+    let kubeconfig = gateway
+        .get(&format!("/api/v1/clusters/{id}/kubeconfig"))
+        .with(200);
+    let kubeconfig = kubeconfig["kubeconfig"].as_str().unwrap();
+    for path in [
+        "/api/v1/clusters",
+        "/api/v1/clusters/0?expand",
+        "/api/v1/clusters/99",
+        "/metrics",
+    ] {
+        gateway.get(path);
+        gateway.ask("GET", path, "alice:guessed", None);
+    }
+    let log = Gateway::log(&cloud);
+    assert!(
+        log.contains("\"alice\" GET \"/api/v1/clusters\": 200 in "),
+        "{log}"
+    );
+    assert!(log.contains("TRACE"), "{log}");
+    let secrets = [
+        "alicepw",
+        "guessed",
+        "YWxpY2U6",
+        kubeconfig.lines().last().unwrap(),
+    ];
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
