@@ -106,7 +106,7 @@ pub fn find(client: &Client, now: u64, proves: &dyn Fn(u32, &Secret) -> bool) ->
     };
     let range = PoolRange::default();
     // Objects first: one that is made together with its cluster in between must not look like a stray.
-    let vms = client.vmpool_infoextended(filter, range, VmStateFilter::NotDone)?;
+    let vms = client.every_vm(filter, VmStateFilter::NotDone, |_| true)?;
     let routers = client.vrouterpool_info(filter, range)?;
     let templates = client.templatepool_info(filter, range)?;
     let networks = client.vnpool_info(filter, range)?;
@@ -114,7 +114,7 @@ pub fn find(client: &Client, now: u64, proves: &dyn Fn(u32, &Secret) -> bool) ->
         PoolFilter::All => client.userpool_info()?.items,
         _ => vec![caller],
     };
-    let pool = client.documentpool_info(PoolFilter::All, range, DOCUMENT_TYPE)?;
+    let pool = client.every_document(PoolFilter::All, DOCUMENT_TYPE)?;
     let mut owners: BTreeMap<u32, Option<u32>> = pool.items.iter().map(|d| (d.id, Some(d.uid))).collect();
     // A document that can't be read exists all the same.
     owners.extend(pool.broken.iter().filter_map(|(id, _)| Some((((*id)?), None))));

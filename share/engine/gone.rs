@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use oneks_core::observed::Observed;
 use oneks_core::plan::{Outcome, Teardown, absorb, teardown};
 use oneks_driver::Owner;
-use opennebula::calls::{PoolFilter, PoolRange};
+use opennebula::calls::PoolFilter;
 use opennebula::error::Error;
 
 use crate::execute::Executor;
@@ -70,9 +70,7 @@ pub fn clean(service: &Service, notes: &Notes, id: u32, hints: &Hints, now: u64)
 /// documents it then refuses.
 fn is_gone(service: &Service, id: u32) -> Result<bool, Error> {
     let kind = oneks_core::names::DOCUMENT_TYPE;
-    let pool = service
-        .admin
-        .documentpool_info(PoolFilter::All, PoolRange::default(), kind)?;
+    let pool = service.admin.every_document(PoolFilter::All, kind)?;
     // One whose id can't be read may be this one.
     let hidden = pool
         .broken

@@ -96,7 +96,7 @@ fn read_document(service: &Service, cluster: u32) -> Result<Option<Document>, Er
 
 /// The first cluster of this user that names the VM as its handle.
 fn documents(client: &Client, uid: u32, vm: u32) -> Result<Option<u32>, Error> {
-    let pool = client.documentpool_info(PoolFilter::Mine, PoolRange::default(), DOCUMENT_TYPE)?;
+    let pool = client.every_document(PoolFilter::Mine, DOCUMENT_TYPE)?;
     let named = pool
         .items
         .iter()

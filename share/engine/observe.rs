@@ -60,9 +60,8 @@ impl Observer<'_> {
         let all = PoolRange::default();
         match need {
             Need::AllVms => {
-                let pool = self
-                    .client
-                    .vmpool_infoextended(PoolFilter::Mine, all, VmStateFilter::NotDone)?;
+                let states = VmStateFilter::NotDone;
+                let pool = self.client.every_vm(PoolFilter::Mine, states, |_| true)?;
                 self.tell_broken("VM", &pool.broken);
                 let alive = pool.items.iter().map(|vm| convert::vm(vm, self.private()));
                 // The pool leaves out VMs that are DONE; what an earlier look saw of them, such as a seed's last

@@ -16,12 +16,13 @@ use oneks_core::plan::{credential_look, rotation_waits};
 use oneks_core::state::ClusterState;
 use oneks_core::status::{Status, Unusable};
 use oneks_driver::VmCondition;
-use opennebula::calls::{PoolFilter, PoolRange, VmStateFilter};
+use opennebula::calls::{PoolFilter, VmStateFilter};
 use opennebula::error::Error;
 use opennebula::objects::{Document, Vm, VmState};
 
 use crate::convert;
 use crate::gate::{Forgotten, Gate, GateFs, Hints};
+use crate::handle::note::Handles;
 use crate::notes::{BROKEN, FAILED, Notes};
 use crate::pass::{Depth, PassError, pass};
 use crate::service::Service;
@@ -178,9 +179,7 @@ struct Found {
 fn read<F: GateFs>(service: &Service, gate: &Gate<F>, now: u64) -> Result<Found, Error> {
     let notes = Notes::new(gate.dir());
     let kind = names::DOCUMENT_TYPE;
-    let pool = service
-        .admin
-        .documentpool_info(PoolFilter::All, PoolRange::default(), kind)?;
+    let pool = service.admin.every_document(PoolFilter::All, kind)?;
     for (id, reason) in &pool.broken {
         let id = id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
         if notes.is_new(&format!("{id}-{BROKEN}"), reason) {
@@ -360,8 +359,11 @@ fn is_failure(state: ClusterState) -> bool {
     state.as_str().ends_with("_FAILURE") && state != ClusterState::DeprovisioningFailure
 }
 
-/// All machines; without a cluster, those that may ask for one.
+/// All machines that say anything of clusters, or are known as handles; without a cluster, those that may ask for one.
 fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
+    let handles: BTreeSet<u32> = Handles::new(service.gate.dir()).all().into_iter().collect();
+    // Of a large cloud nearly all machines are somebody else's: they are not kept.
+    let ours = |vm: &Vm| handles.contains(&vm.id) || vm.user_template.names().any(is_our_word);
     let states = if waiting {
         vec![
             VmStateFilter::State(VmState::Pending),
@@ -372,14 +374,16 @@ fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
     };
     let mut vms = Vec::new();
     for state in states {
-        let admin = &service.admin;
-        vms.extend(
-            admin
-                .vmpool_infoextended(PoolFilter::All, PoolRange::default(), state)?
-                .items,
-        );
+        let pool = service.admin.every_vm(PoolFilter::All, state, ours)?;
+        vms.extend(pool.items);
     }
     Ok(vms)
+}
+
+/// The tag, and everything that a handle says of its cluster.
+fn is_our_word(name: &str) -> bool {
+    name.get(..5)
+        .is_some_and(|start| start.eq_ignore_ascii_case("ONEKS"))
 }
 
 /// The clusters at rest whose noted VMs are not those that there are. Others are watched.

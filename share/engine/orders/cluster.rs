@@ -90,7 +90,7 @@ impl Cluster {
     /// # Errors
     /// The call.
     pub fn pool(client: &Client, filter: calls::PoolFilter) -> Result<Vec<Self>, OrderError> {
-        let pool = client.documentpool_info(filter, calls::PoolRange::default(), DOCUMENT_TYPE)?;
+        let pool = client.every_document(filter, DOCUMENT_TYPE)?;
         let mut clusters: Vec<Self> = pool.into_iter().map(Self::new).collect();
         clusters.sort_by_key(Self::id);
         Ok(clusters)

@@ -15,6 +15,7 @@ mod vm;
 mod vm_group;
 mod vn;
 mod vrouter;
+mod whole;
 
 pub use user::TokenLifetime;
 pub use vm::{RecoverOperation, VmAction, VmStateFilter};

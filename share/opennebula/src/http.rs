@@ -60,8 +60,8 @@ pub enum EndpointError {
     Invalid(String),
 }
 
-/// The longest reply that is read, in bytes.
-const REPLY_LIMIT: u64 = 64 * 1024 * 1024;
+/// The longest reply that is read, in bytes. Pools come in pages of less.
+const REPLY_LIMIT: u64 = 128 * 1024 * 1024;
 
 impl HttpTransport {
     /// A transport to `endpoint`, such as `http://localhost:2633/RPC2`, with the usual time-outs.
