@@ -21,6 +21,7 @@ mod call;
 mod document;
 mod guest_exec;
 mod names;
+mod scan;
 mod stdin;
 mod vm_state;
 mod vm_update;
@@ -28,7 +29,7 @@ mod vrouter;
 mod xml;
 
 use std::fmt;
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use crate::gate::Hints;
 use crate::handle::machine::Place;
@@ -151,8 +152,26 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The name without which no VM is ours.
+const TAG: &[u8] = b"ONEKS";
+
+/// Shorter events are parsed at once. Those without payload are among them.
+const SHORT: usize = 4 * 1024;
+
 /// Reads an event from a hook's standard input, no further than needed.
-pub fn read(kind: Kind, input: impl Read) -> Verdict {
+pub fn read(kind: Kind, mut input: impl Read) -> Verdict {
+    // Nearly all events of VMs are other people's, and they are the largest.
+    if kind == Kind::VmState {
+        return match scan::may_contain(&mut input, TAG) {
+            Ok((held, false)) if held.len() >= SHORT => Verdict::Drop(Reason::NotOurs),
+            Ok((held, _)) => parse(kind, Cursor::new(held).chain(input)),
+            Err(_) => Verdict::Drop(Reason::Unreadable),
+        };
+    }
+    parse(kind, input)
+}
+
+fn parse(kind: Kind, input: impl Read) -> Verdict {
     let (words, payload) = match stdin::split(input) {
         Ok(Some(parts)) => parts,
         Ok(None) => return Verdict::Drop(Reason::Empty),

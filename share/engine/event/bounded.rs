@@ -63,8 +63,8 @@ impl<R: Read> Bounded<R> {
     fn copy_plain(&mut self, start: usize, end: usize) -> usize {
         let rest = &self.raw[start..end];
         let (run, special) = match &mut self.state {
-            State::Text { run } => (run, rest.iter().position(|b| matches!(b, b'<' | b'&'))),
-            State::Cdata { run, brackets: 0 } => (run, rest.iter().position(|&b| b == b']')),
+            State::Text { run } => (run, memchr::memchr2(b'<', b'&', rest)),
+            State::Cdata { run, brackets: 0 } => (run, memchr::memchr(b']', rest)),
             _ => return 0,
         };
         let length = special.unwrap_or(rest.len()).min(LIMIT.saturating_sub(*run));

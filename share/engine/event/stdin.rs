@@ -63,10 +63,17 @@ impl<R: Read> Read for Word<R> {
             return Ok(0);
         }
         let n = self.inner.read(buf)?;
-        let end = buf[..n].iter().position(u8::is_ascii_whitespace);
+        let end = blank(&buf[..n]);
         self.ended = end.is_some();
         Ok(end.unwrap_or(n))
     }
+}
+
+/// Where the first blank is.
+fn blank(bytes: &[u8]) -> Option<usize> {
+    let common = memchr::memchr3(b' ', b'\n', b'\t', bytes);
+    let rare = memchr::memchr2(b'\r', b'\x0c', &bytes[..common.unwrap_or(bytes.len())]);
+    rare.or(common)
 }
 
 #[cfg(test)]

@@ -91,7 +91,9 @@ fn check(verdict: &Verdict) {
 fn named(verdict: &Verdict) -> Vec<u32> {
     match verdict {
         Verdict::Drop(_) => Vec::new(),
-        Verdict::LookVm { vm: id } | Verdict::LookIfHandle { vm: id } | Verdict::LookIfKnown { cluster: id } => {
+        Verdict::LookVm { vm: id }
+        | Verdict::LookIfHandle { vm: id }
+        | Verdict::LookIfKnown { cluster: id } => {
             vec![*id]
         }
         Verdict::LookHandle { vm, cluster, .. } => std::iter::once(*vm).chain(*cluster).collect(),
