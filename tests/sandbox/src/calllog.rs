@@ -23,6 +23,8 @@ pub struct CallRecord {
     pub object: Option<i64>,
     /// oned's error code, 0 for success, -1 for a fault of the XML-RPC library.
     pub code: i64,
+    /// Bytes of the request's and the answer's body.
+    pub bytes: usize,
 }
 
 impl CallLog {

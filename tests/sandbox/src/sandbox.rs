@@ -75,7 +75,7 @@ impl Sandbox {
         } else {
             verdict
         };
-        let record = |core: &mut Core, user: &str, object: Option<i64>, code: i64| {
+        let record = |core: &mut Core, user: &str, object: Option<i64>, code: i64, answer: usize| {
             let (time, method, user) = (core.now, method.clone(), user.to_owned());
             core.log.calls.push(CallRecord {
                 time,
@@ -83,35 +83,38 @@ impl Sandbox {
                 method,
                 object,
                 code,
+                bytes: request_body.len() + answer,
             });
         };
         if let Verdict::Refuse { code, message } = &verdict {
-            record(&mut core, &user, None, *code);
-            return Ok(Reply::Failure {
+            let answer = Reply::Failure {
                 message: message.clone(),
                 code: *code,
                 id: -1,
             }
-            .encode());
+            .encode();
+            record(&mut core, &user, None, *code, answer.len());
+            return Ok(answer);
         }
         if let Verdict::BreakBefore(broken) = verdict {
-            record(&mut core, &user, None, -1);
+            record(&mut core, &user, None, -1, 0);
             return Err(broken);
         }
         let (reply, facts) = match call {
             Some(call) => core.perform(&call.method, &call.params),
             None => core.request(request_body),
         };
-        record(&mut core, &facts.user, facts.object, reply.code());
+        let answer = reply.encode();
+        record(&mut core, &facts.user, facts.object, reply.code(), answer.len());
         match verdict {
             Verdict::BreakAfter(broken) => Err(broken),
             Verdict::Delay(seconds) => {
                 let until = core.now + seconds;
                 drop(core);
                 self.advance_to(until);
-                Ok(reply.encode())
+                Ok(answer)
             }
-            _ => Ok(reply.encode()),
+            _ => Ok(answer),
         }
     }
 
