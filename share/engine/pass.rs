@@ -250,7 +250,7 @@ impl Work<'_> {
         let mut previous = previous.clone();
         let seen = self.seen;
         if let Err(error) = self.first_look(&watcher, &previous, spec.as_ref(), seen, &mut observed) {
-            return self.could_not_look(&fence, &previous, &status, error);
+            return self.could_not_look(&fence, &previous, &status, kubeconfig.as_deref(), error);
         }
         for _ in 0..MAX_ROUNDS {
             let Plan {
@@ -261,7 +261,7 @@ impl Work<'_> {
             if !needs.is_empty() {
                 for need in &needs {
                     if let Err(error) = watcher.look(&mut observed, need) {
-                        return self.could_not_look(&fence, &previous, &status, error);
+                        return self.could_not_look(&fence, &previous, &status, kubeconfig.as_deref(), error);
                     }
                 }
                 continue;
@@ -289,7 +289,7 @@ impl Work<'_> {
                 observed = self.nothing_seen();
                 let look = self.first_look(&watcher, &previous, spec.as_ref(), None, &mut observed);
                 if let Err(error) = look {
-                    return self.could_not_look(&fence, &previous, &status, error);
+                    return self.could_not_look(&fence, &previous, &status, kubeconfig.as_deref(), error);
                 }
                 continue;
             }
@@ -397,6 +397,7 @@ impl Work<'_> {
         fence: &Fence<'_>,
         previous: &Status,
         status: &Status,
+        kubeconfig: Option<&str>,
         error: Error,
     ) -> Result<(), PassError> {
         let id = self.document.id;
@@ -417,7 +418,8 @@ impl Work<'_> {
         if told(previous) != told(&next) {
             log::warn!("cluster {id}: the owner {owner} may not look: {}", why.message);
         }
-        self.write(fence, previous, &mut next, None, false)
+        // What STATUS says was stored before this look is stored with it.
+        self.write(fence, previous, &mut next, kubeconfig, false)
     }
 
     fn standing(&self, fence: &Fence<'_>) -> Result<Standing, PassError> {

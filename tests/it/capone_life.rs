@@ -2,8 +2,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use oneks_core::status::Purpose;
 use oneks_sandbox::capi::{self, Handle};
-use oneks_sandbox::{ALICE_PASSWORD, Sandbox};
+use oneks_sandbox::{ALICE_PASSWORD, CallFault, Effect, Sandbox, When};
 use serde_json::{Value, json};
 
 use crate::support::life::Life;
@@ -135,4 +136,28 @@ fn no_credential_is_shown(life: &Life, id: u32) {
         life.errors.iter().all(|e| !e.contains(token)),
         "an error shows the credential"
     );
+}
+
+/// OpenNebula refuses one call, whichever it is, when the kubeconfig has come: it is not taken for stored.
+#[test]
+fn a_kubeconfig_is_stored_whatever_call_is_refused_meanwhile() {
+    let (mut life, guests) = cloud();
+    let id = life.create(&alice(), "demo", &spec("standalone", &[("workers", 1)]));
+    life.until("the kubeconfig is asked for", 3600, |life| {
+        let written = life.attribute(id, "STATUS").is_some();
+        let exec = written.then(|| life.status(id).guest_exec).flatten();
+        exec.is_some_and(|exec| exec.purpose == Purpose::Kubeconfig)
+    });
+    for n in 1..=6 {
+        let mut life = life.fork(Some(Box::new(guests.fork())));
+        let refused = Effect::Fail {
+            code: 256,
+            message: "[one.test] made up".to_owned(),
+        };
+        life.sandbox
+            .faults(|f| f.calls = vec![CallFault::any(When::Nth(n), refused)]);
+        life.until_state(id, "RUNNING", 3600);
+        let kept = life.attribute(id, "KUBECONFIG").unwrap_or_default();
+        assert!(!kept.is_empty(), "call {n}\n{}", life.report());
+    }
 }
