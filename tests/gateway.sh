@@ -66,9 +66,22 @@ done
 ONE_AUTH=$HOME/.one/alice_auth "$ONE_LOCATION/bin/oneks" create nodegroup workers -c shop --flavour small -n 1 --wait --timeout 1h >/dev/null
 ask GET '/clusters?state=RUNNING' | grep -q '"ID"' || { echo "no cluster runs" >&2; exit 1; }
 
+cat >"$work/schemathesis.toml" <<'TOML'
+[generation]
+# Parameters that nobody knows are passed over, as by the old server.
+allow-extra-parameters = false
+TOML
 status=0
-"$schemathesis" run "http://$address/openapi.json" --auth "$user" --checks all --exclude-checks positive_data_acceptance \
-    --generation-database none "$@" || status=$?
+# A body of the right form may still ask for what is not there, so not every one is accepted.
+run() { # credentials, options: what comes of its requests
+    local credentials=$1
+    shift
+    "$schemathesis" --config-file "$work/schemathesis.toml" run "http://$address/openapi.json" --auth "$credentials" \
+        --checks all --exclude-checks positive_data_acceptance --generation-database none "$@" || status=$?
+}
+# First as somebody whom nothing is forbidden and who deletes nothing, then as a user, to the end.
+run "$(cat "$HOME/.one/one_auth")" --exclude-method DELETE "$@"
+run "$user" "$@"
 printf '\nanswers by status:\n'
 sed -n 's/.*: \([0-9]\{3\}\) in [0-9]* ms$/\1/p' "$work/gateway.log" | sort | uniq -c
 if grep -qE 'panicked|: 500 in' "$work/gateway.log"; then

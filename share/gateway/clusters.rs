@@ -94,7 +94,9 @@ pub fn create(ask: &Ask) -> Result<Reply, Fault> {
     let mut control_plane = Map::new();
     for field in ["family", "flavour", "user_inputs_values"] {
         let given = ask.body["spec"].get(field);
-        if let Some(value) = given.filter(|v| !v.is_null() && v.as_str() != Some("")) {
+        // A form that was left empty names no family.
+        let none = |v: &&Value| v.is_null() || field == "family" && v.as_str() == Some("");
+        if let Some(value) = given.filter(|v| !none(v)) {
             control_plane.insert(field.to_owned(), value.clone());
         }
     }

@@ -6,6 +6,7 @@ mod activation;
 mod client;
 mod differences;
 mod files;
+mod fireedge;
 mod limits;
 mod load;
 mod recorded;

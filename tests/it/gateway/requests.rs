@@ -195,6 +195,7 @@ fn wrong_values_are_told_by_their_path_and_make_nothing() {
             "deployment.networks.private.id",
         ),
         (with("/spec/flavour", json!("nope")), "spec.flavour"),
+        (with("/spec/flavour", json!("")), "spec.flavour"),
         (
             with("/spec/user_inputs_values", json!({"cpu": 99})),
             "spec.user_inputs_values.cpu",
