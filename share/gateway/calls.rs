@@ -15,6 +15,7 @@ use tokio::sync::{Mutex as Gate, OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Key;
 use crate::fault::Fault;
+use crate::known::Known;
 use crate::listing::{List, Pool};
 
 /// Calls at once. oned serves 15 connections as shipped, and hooks need some.
@@ -36,6 +37,7 @@ pub struct Calls {
     waiting: Arc<Semaphore>,
     users: Mutex<HashMap<Key, Arc<Semaphore>>>,
     lists: Mutex<HashMap<(Key, Pool), Queue>>,
+    known: Arc<Known>,
 }
 
 /// Requests for a list that are answered together.
@@ -62,6 +64,7 @@ impl Calls {
             waiting: Arc::new(Semaphore::new(WAITING)),
             users: Mutex::default(),
             lists: Mutex::default(),
+            known: Arc::default(),
         }
     }
 
@@ -76,13 +79,24 @@ impl Calls {
         end: Instant,
         work: impl FnOnce(Client) -> T + Send + 'static,
     ) -> Result<T, Fault> {
+        self.at(key, end, |transport| work(Client::new(transport, session)))
+            .await
+    }
+
+    /// The same with the way to OpenNebula itself.
+    async fn at<T: Send + 'static>(
+        &self,
+        key: Key,
+        end: Instant,
+        work: impl FnOnce(Arc<dyn Transport>) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
         let place = self.place(key).await?;
         let transport = self.transport.clone();
-        let client = Client::new(Until { transport, end }, session);
+        let until = Arc::new(Until { transport, end });
         let task = tokio::task::spawn_blocking(move || {
             // Held until the work is over, even if nobody waits for it any more.
             let _place = place;
-            work(client)
+            work(until)
         });
         task.await
             .map_err(|_| Fault::new(StatusCode::BAD_GATEWAY, "the answer of OpenNebula can't be used"))
@@ -116,8 +130,12 @@ impl Calls {
             {
                 queue.next = Arc::default();
             }
-            let list = self.run(key, session.clone(), end, read).await??;
-            Ok(Arc::new(list))
+            let (known, session) = (self.known.clone(), session.clone());
+            self.at(key, end, move |transport| {
+                let client = |transport| Client::new(transport, session);
+                known.list(pool, transport, client, read)
+            })
+            .await?
         };
         batch.get_or_init(|| read).await.clone()
     }

@@ -96,6 +96,11 @@ impl List {
         self.whole.clone()
     }
 
+    /// Its size, bytes.
+    pub fn size(&self) -> usize {
+        self.whole.len()
+    }
+
     /// The part that was asked for.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod deployment;
 mod families;
 mod fault;
 mod groups;
+mod known;
 mod listing;
 mod logs;
 mod man;

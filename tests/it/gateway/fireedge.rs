@@ -1,4 +1,4 @@
-//! Requests as Sunstone's own server, FireEdge, sends them: with the headers of the HTTP library that it uses, and with all
+//! Requests as Sunstone's own server, `FireEdge`, sends them: with the headers of the HTTP library that it uses, and with all
 //! that it expects of an answer.
 
 use base64::Engine;
@@ -10,7 +10,7 @@ use super::client::{ALICE, Response, read};
 use crate::capone_life;
 use crate::cli::Cloud;
 
-/// Sends a request as FireEdge does, and takes the answer as it does.
+/// Sends a request as `FireEdge` does, and takes the answer as it does.
 fn request(gateway: &Gateway, method: &str, path: &str, post: Option<&Value>) -> Response {
     let body = post.map(ToString::to_string).unwrap_or_default();
     let content = match (post, method) {
@@ -44,7 +44,7 @@ fn request(gateway: &Gateway, method: &str, path: &str, post: Option<&Value>) ->
 
 #[test]
 fn everything_that_the_kubernetes_tab_does_works_as_fireedge_asks_for_it() {
-    let (mut life, _) = capone_life::cloud();
+    let (life, _) = capone_life::cloud();
     // So that ids are not 0, which the tab takes for none.
     life.ask(ALICE, "one.document.allocate", &["<TEMPLATE/>".into(), 99.into()]);
     let mut cloud = Cloud::around(life);
