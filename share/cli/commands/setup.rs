@@ -1,4 +1,6 @@
-//! `oneks setup`: the hooks at OpenNebula.
+//! `oneks setup`: the hooks at OpenNebula, and the templates from which users make clusters without this command.
+
+mod templates;
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +15,13 @@ use crate::failure::Failure;
 /// Creates hooks that are missing, corrects those that differ, removes those that are not used any more. Run it as
 /// oneadmin on the front-end, after each installation; what is right is left alone.
 ///
+/// With --handle it also installs the templates "Kubernetes Cluster", for Sunstone, onetemplate and oneflow-template. Later
+/// runs bring them up to date with the profiles.
+///
 /// Clusters go on living without hooks. A later setup takes them over as they are.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  oneks setup\n  # Take all hooks of OneKS away again\n  oneks setup --remove"
+    after_help = "Examples:\n  oneks setup\n  # Let all users make clusters from Sunstone, onetemplate and oneflow\n  oneks setup --handle all\n  # Only those of one group\n  oneks setup --handle users\n  # Take all hooks of OneKS away again\n  oneks setup --remove"
 )]
 pub struct Setup {
     /// Remove all hooks of OneKS
@@ -28,6 +33,13 @@ pub struct Setup {
     /// Do nothing on a front-end that follows another: the hooks are those of all front-ends
     #[arg(long)]
     only_leader: bool,
+    /// Install the templates "Kubernetes Cluster" for the members of a group, for "all" users, or for "admins" only; "none"
+    /// removes them
+    #[arg(long, value_name = "GROUP")]
+    handle: Option<String>,
+    /// Driver of the clusters that are made from the templates, if not capone
+    #[arg(long, value_name = "DRIVER", requires = "handle")]
+    handle_driver: Option<String>,
     /// Only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -73,6 +85,19 @@ impl Setup {
                 .filter(|c| !matches!(c, Change::Delete(..)))
                 .count(),
         );
+        let handle = if self.remove {
+            Some("none")
+        } else {
+            self.handle.as_deref()
+        };
+        templates::Templates {
+            client: &client,
+            caller: caller.id,
+            audience: handle.map(templates::Audience::parse),
+            driver: self.handle_driver.as_deref(),
+            dry_run: self.dry_run,
+        }
+        .run(app)?;
         match (changes.is_empty(), self.remove) {
             (true, true) => app.out.line("no hooks of OneKS are registered"),
             (true, false) => app.out.line(&format!("all {unchanged} hooks are registered")),

@@ -31,6 +31,9 @@ use crate::service::Service;
 /// Attribute of the document that names the VM.
 pub const ATTRIBUTE: &str = "HANDLE";
 
+/// Document type of OneFlow's services.
+const SERVICE_DOCUMENT: u32 = 100;
+
 /// Most VMs that are looked at in one pass because an event named them.
 const MAX_LOOKS: usize = 4;
 
@@ -431,6 +434,7 @@ impl<'a> Door<'a> {
             self.handles.note(inner.vm, &inner.note);
             return Ok(());
         }
+        self.tell_service(status, inner);
         let shown = inner.note.shown.get(SHOWN).cloned();
         let written = machine::write(&self.client, inner.vm, &changes, shown.as_deref());
         match written {
@@ -454,6 +458,33 @@ impl<'a> Door<'a> {
         status.state.as_str().clone_into(&mut inner.note.answered_in);
         self.handles.note(inner.vm, &inner.note);
         Ok(())
+    }
+
+    /// `oneflow show` tells nothing of a service on hold but its name, which is not kept in what OneFlow writes itself.
+    fn tell_service(&self, status: &Status, inner: &mut Inner) {
+        let id = inner.note.shown.get(handle::SERVICE);
+        let Some(id) = id.and_then(|id| id.trim().parse::<u32>().ok()) else {
+            return;
+        };
+        let known = match &inner.note.service {
+            Some(name) => name.clone(),
+            // Whoever may write the VM may name any document there; the service itself must know the VM.
+            None => match self.client.document_info(id, false) {
+                Ok(service) if is_service_of(&service, inner.vm) => service.name,
+                Ok(_) => return,
+                Err(e) => {
+                    log::info!("VM {}: its service {id} can't be read: {e}", inner.vm);
+                    return;
+                }
+            },
+        };
+        let name = handle::service_name(&known, status);
+        if known != name
+            && let Err(e) = self.client.document_rename(id, &name)
+        {
+            log::info!("service {id} can't be called {name:?}: {e}");
+        }
+        inner.note.service = Some(name);
     }
 
     fn changes(&self, inner: &Inner, spec: Option<&Spec>, status: &Status) -> Picture {
@@ -562,6 +593,23 @@ impl Inner {
         status.state.as_str().clone_into(&mut self.note.answered_in);
         self.urgent = true;
     }
+}
+
+/// Is it the OneFlow service whose only VM is this?
+fn is_service_of(document: &Document, vm: u32) -> bool {
+    let body = document.template.get("BODY").unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let roles = body["roles"].as_array().into_iter().flatten();
+    let nodes: Vec<&serde_json::Value> = roles
+        .flat_map(|r| r["nodes"].as_array().into_iter().flatten())
+        .collect();
+    document.kind == SERVICE_DOCUMENT
+        && nodes
+            .iter()
+            .all(|node| node["deploy_id"].as_u64() == Some(u64::from(vm)))
+        // OneFlow notes the VM only when it has been made.
+        && nodes.len() <= 1
+        && body[super::offer::MARK] == super::offer::SERVICE
 }
 
 /// The VM that the document names.

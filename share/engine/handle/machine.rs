@@ -10,9 +10,6 @@ use opennebula::error::Error;
 use opennebula::objects::{LcmState, Vm, VmState};
 use opennebula::template::{Attribute, Template};
 
-/// What no host has: this VM never runs.
-pub const REQUIREMENTS: &str = "NAME = \"no host: this stands for a Kubernetes cluster\"";
-
 /// Where a handle is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -42,7 +39,8 @@ pub fn place(state: VmState, lcm_state: LcmState) -> Place {
 /// The attributes that handles have.
 pub fn attributes(template: &Template) -> Attributes {
     let ours = template.names().filter(|name| handle::is_ours(name));
-    let texts = ours.filter_map(|name| Some((name.to_owned(), template.get(name)?.to_owned())));
+    // Of vectors only that they are there.
+    let texts = ours.map(|name| (name.to_owned(), template.get(name).unwrap_or_default().to_owned()));
     texts.collect()
 }
 
@@ -102,7 +100,7 @@ pub fn template(name: &str) -> Template {
         ("CPU", "0.01"),
         ("VCPU", "1"),
         ("MEMORY", "1"),
-        ("SCHED_REQUIREMENTS", REQUIREMENTS),
+        (handle::REQUIREMENTS, handle::NO_HOST),
         (
             "DESCRIPTION",
             "Stands for a Kubernetes cluster and never runs. Terminating it deletes the cluster.",

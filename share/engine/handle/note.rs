@@ -31,6 +31,9 @@ pub struct HandleNote {
     /// When it was written last, seconds since the epoch.
     #[serde(default)]
     pub written: u64,
+    /// What its OneFlow service was called last.
+    #[serde(default)]
+    pub service: Option<String>,
     /// How often progress was written since the cluster's state changed.
     #[serde(default)]
     pub slow: u32,
@@ -52,6 +55,7 @@ impl HandleNote {
             turn: 0,
             shown: Attributes::new(),
             written: 0,
+            service: None,
             slow: 0,
             answer: None,
             answered_in: String::new(),

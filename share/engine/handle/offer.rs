@@ -8,14 +8,27 @@ use oneks_core::profile::{Catalog, Family};
 use oneks_core::version::Version;
 use opennebula::template::{Attribute, Template};
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 
 use super::machine;
 
 /// The source of both templates.
 const SOURCE: &str = include_str!("../../../templates/handle/handle.yaml");
 
-/// Says of a template that `oneks setup` made it, and in which form.
+/// Says of a template that `oneks setup` made it, and which of them it is.
 pub const MARK: &str = "ONEKS_TEMPLATE";
+
+/// The mark of the VM template.
+pub const VM: &str = "VM";
+
+/// The mark of the VM template of services.
+pub const ROLE_VM: &str = "ROLE";
+
+/// The mark of the service template.
+pub const SERVICE: &str = "SERVICE";
+
+/// Document type of OneFlow's service templates.
+pub const SERVICE_TEMPLATE: u32 = 101;
 
 /// What the source says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -162,24 +175,22 @@ fn flavours(families: &BTreeMap<String, Family>) -> Vec<String> {
     names.filter(|name| !name.contains([',', '|'])).collect()
 }
 
+/// Name of the only role of a service.
+const ROLE: &str = "cluster";
+
 impl Offer {
     /// The VM template, for these profiles and with this driver.
     pub fn vm_template(&self, catalog: &Catalog, driver: Option<&str>) -> Template {
-        let mut template = machine::template(&self.name);
-        template.set("DESCRIPTION", self.description.as_str());
-        let names: Vec<String> = self.inputs.iter().map(Input::attribute).collect();
+        let mut template = self.bare(&self.name, driver, VM);
         template.set_vector(
             "USER_INPUTS",
             self.inputs
                 .iter()
                 .map(|input| (input.attribute(), input.text(catalog))),
         );
+        let names: Vec<String> = self.inputs.iter().map(Input::attribute).collect();
         template.set("INPUTS_ORDER", names.join(","));
-        let app = INPUT
-            .trim_start_matches("ONEAPP_")
-            .trim_end_matches('_')
-            .to_owned();
-        let mut about = |kind: &str, name: &str, title: &str, description: &str| {
+        for [kind, name, title, description] in self.about() {
             template.push(Attribute::vector(
                 "USER_INPUTS_METADATA",
                 [
@@ -189,16 +200,89 @@ impl Offer {
                     ("DESCRIPTION", description),
                 ],
             ));
-        };
-        about("APP", &app, &self.title, &self.description);
-        for group in &self.groups {
-            about("GROUP", &group.name, &group.title, &group.description);
         }
+        template
+    }
+
+    /// The VM template of the service's role, which asks for nothing: the service does.
+    pub fn role_template(&self, driver: Option<&str>) -> Template {
+        self.bare(&format!("{} (of a service)", self.name), driver, ROLE_VM)
+    }
+
+    fn bare(&self, name: &str, driver: Option<&str>, mark: &str) -> Template {
+        let mut template = machine::template(name);
+        template.set("DESCRIPTION", self.description.as_str());
         if let Some(driver) = driver {
             template.set(handle::DRIVER, driver);
         }
-        template.set(MARK, "VM");
+        template.set(MARK, mark);
         template
+    }
+
+    /// Type, name, title and description of the inputs' application and groups.
+    fn about(&self) -> Vec<[&str; 4]> {
+        let app = INPUT.trim_start_matches("ONEAPP_").trim_end_matches('_');
+        let groups = self.groups.iter();
+        let groups = groups.map(|g| ["GROUP", &g.name, &g.title, &g.description]);
+        std::iter::once(["APP", app, &self.title, &self.description])
+            .chain(groups)
+            .collect()
+    }
+
+    /// The service template, whose only role is made from this VM template. Networks arrive as NICs of the VM: there is no
+    /// other way in which OneFlow passes them on.
+    pub fn service_template(&self, catalog: &Catalog, role_template: u32) -> Value {
+        let networks: Vec<&Input> = self.inputs.iter().filter(|input| input.network).collect();
+        let inputs = self.inputs.iter().filter(|input| !input.network);
+        let inputs: Map<String, Value> = inputs
+            .map(|input| (input.attribute(), input.text(catalog).into()))
+            .collect();
+        let name = |input: &Input| {
+            let word = input.name.rsplit('_').next().unwrap_or_default();
+            format!("{}{}", &word[..1], word[1..].to_lowercase())
+        };
+        let nics: Vec<Value> = networks
+            .iter()
+            .map(|input| json!({"NETWORK_ID": format!("${}", name(input))}))
+            .collect();
+        let networks: Map<String, Value> = networks
+            .iter()
+            .map(|input| {
+                let about = input.description.trim_end_matches(" (name or id)");
+                (name(input), format!("M|network|{about}| |id:").into())
+            })
+            .collect();
+        let about: Vec<Value> = self
+            .about()
+            .into_iter()
+            .map(|[kind, name, title, description]| {
+                json!({"type": kind, "name": name, "title": title, "description": description})
+            })
+            .collect();
+        json!({
+            "name": self.name,
+            "description": self.service_description,
+            "deployment": "straight",
+            "ready_status_gate": false,
+            "automatic_deletion": true,
+            "on_hold": false,
+            "networks": networks,
+            "user_inputs": inputs,
+            "user_inputs_metadata": about,
+            "roles": [{
+                "name": ROLE,
+                "type": "vm",
+                "cardinality": 1,
+                "min_vms": 1,
+                "max_vms": 1,
+                "on_hold": true,
+                "template_id": role_template,
+                "template_contents": {"NIC": nics},
+                "elasticity_policies": [],
+                "scheduled_policies": [],
+            }],
+            MARK: SERVICE,
+        })
     }
 }
 
@@ -245,6 +329,27 @@ mod tests {
         assert_eq!(
             Template::parse_text(&template.to_text().unwrap()),
             Ok(template.clone())
+        );
+    }
+
+    #[test]
+    fn the_service_asks_for_the_same_and_for_networks() {
+        let offer = offer().unwrap();
+        let service = offer.service_template(&catalog(), 7);
+        let inputs = service["user_inputs"].as_object().unwrap();
+        let networks = service["networks"].as_object().unwrap();
+        assert_eq!(inputs.len() + networks.len(), offer.inputs.len());
+        assert_eq!(networks.keys().collect::<Vec<_>>(), ["Private", "Public"]);
+        let role = &service["roles"][0];
+        assert_eq!(role["template_id"], 7);
+        assert_eq!(role["on_hold"], true);
+        // The public one first: that is how the hooks tell them apart.
+        let nics = json!([{"NETWORK_ID": "$Public"}, {"NETWORK_ID": "$Private"}]);
+        assert_eq!(role["template_contents"]["NIC"], nics);
+        let template = offer.role_template(Some("dummy"));
+        assert_eq!(
+            (template.get("USER_INPUTS"), template.get("ONEKS_DRIVER")),
+            (None, Some("dummy"))
         );
     }
 }

@@ -124,3 +124,90 @@ fn only_what_can_be_started_by_whom_it_may_concern_is_registered() {
     );
     assert_eq!(hooks(&cloud), before);
 }
+
+#[test]
+fn the_templates_for_handles_are_installed_brought_up_to_date_and_removed() {
+    let cloud = Cloud::new();
+    let oneadmin = "oneadmin:opennebula";
+    let templates = |cloud: &Cloud| -> Vec<String> {
+        let all = cloud.life.sandbox.templates();
+        all.iter().map(|t| t.meta.name.clone()).collect()
+    };
+    let quiet = cloud.run("oneadmin", "setup").good();
+    assert!(!quiet.contains("template"), "{quiet}");
+    let dry = cloud.run("oneadmin", "setup --handle all --dry-run").good();
+    assert!(
+        dry.contains("would be created  template \"Kubernetes Cluster\""),
+        "{dry}"
+    );
+    assert!(templates(&cloud).is_empty());
+    cloud.run("oneadmin", "setup --handle nobodys").failed(3);
+    let said = cloud
+        .run("oneadmin", "setup --handle users --handle-driver dummy")
+        .good();
+    assert_eq!(said.matches("created  ").count(), 3, "{said}");
+    assert_eq!(
+        templates(&cloud),
+        ["Kubernetes Cluster", "Kubernetes Cluster (of a service)"]
+    );
+    let again = cloud.run("oneadmin", "setup").good();
+    assert!(!again.contains("template"), "{again}");
+    // Alice, of the group, can use it; nobody can change it but the administrator.
+    let id = cloud.life.sandbox.templates()[0].meta.id;
+    let alice = "alice:alicepw";
+    let info = |session: &str| cloud.life.sandbox.ask(session, "one.template.info", &[id.into()]);
+    info(alice).unwrap();
+    let update = [id.into(), "A=1".into(), 1.into()];
+    assert!(
+        cloud
+            .life
+            .sandbox
+            .ask(alice, "one.template.update", &update)
+            .is_err()
+    );
+    let outsider = cloud.life.sandbox.add_group("others");
+    cloud.life.sandbox.add_user("eve", "evepw", outsider);
+    assert!(info("eve:evepw").is_err());
+    cloud.run("oneadmin", "setup --handle all").good();
+    info("eve:evepw").unwrap();
+    // A copy of a user's own is not the administrator's.
+    let text = "NAME=\"copy\"\nONEKS_TEMPLATE=\"VM\"\nCPU=\"1\"\nMEMORY=\"1\"";
+    cloud.life.ask(alice, "one.template.allocate", &[text.into()]);
+    // Profiles change.
+    let root = cloud.prefix.root();
+    let profiles = root.join("var/oneks/profiles");
+    std::fs::remove_file(&profiles).unwrap();
+    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/profiles");
+    let copied = std::process::Command::new("cp")
+        .args(["-r", from])
+        .arg(&profiles)
+        .status();
+    assert!(copied.unwrap().success());
+    let conf = profiles.join("controlplanes/general/controlplane.conf");
+    let old = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, old.replace("  - v1.32.9\n", "")).unwrap();
+    let said = cloud.run("oneadmin", "setup").good();
+    assert_eq!(said.matches("updated  ").count(), 2, "{said}");
+    let inputs = cloud.life.sandbox.templates()[0].template.clone();
+    let version = inputs
+        .get_in("USER_INPUTS", "ONEAPP_KUBERNETES_CLUSTER_VERSION")
+        .unwrap();
+    assert!(version.contains("|v1.33.7,v1.34.2|v1.34.2"), "{version}");
+    assert_eq!(inputs.get("ONEKS_DRIVER"), Some("dummy"), "the driver stays");
+    // Somebody changed it by hand.
+    cloud.life.ask(
+        oneadmin,
+        "one.template.update",
+        &[id.into(), "ONEKS_HANDLE=\"NO\"".into(), 1.into()],
+    );
+    assert!(
+        cloud
+            .run("oneadmin", "setup")
+            .good()
+            .contains("updated  template")
+    );
+    let said = cloud.run("oneadmin", "setup --handle none").good();
+    assert_eq!(said.matches("removed  ").count(), 3, "{said}");
+    assert_eq!(templates(&cloud), ["copy"]);
+    assert!(!cloud.run("oneadmin", "setup").good().contains("template"));
+}

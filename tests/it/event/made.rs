@@ -209,7 +209,7 @@ fn the_other_document_calls() {
         (
             "one.document.rename",
             call(1, &["****", "11", "x"], &["true", "11", "0"], ""),
-            "look at [11]",
+            "look at 11 if it is known",
         ),
         (
             "one.document.rename",

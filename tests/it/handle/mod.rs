@@ -5,4 +5,5 @@ mod edits;
 mod ends;
 mod lives;
 mod rights;
+mod services;
 mod support;

@@ -113,3 +113,26 @@ pub fn until_shown(life: &mut Life, id: u32, wanted: &str, limit: u64) {
         says(life, id, "ONEKS_STATE").as_deref() == Some(wanted)
     });
 }
+
+/// A OneFlow service with a VM, as OneFlow makes it: the role is on hold, networks are NICs.
+pub fn service(life: &Life, session: &str, template: u32, inputs: &str) -> (u32, u32) {
+    let body = |nodes: &str| {
+        let body = format!(
+            "{{\"name\":\"web\",\"state\":15,\"ONEKS_TEMPLATE\":\"SERVICE\",\"roles\":[{{\"nodes\":[{nodes}]}}]}}"
+        );
+        format!("<TEMPLATE><NAME>web</NAME><BODY><![CDATA[{body}]]></BODY></TEMPLATE>")
+    };
+    let service = life.ask(session, "one.document.allocate", &[body("").into(), 100.into()]);
+    let service = u32::try_from(service.as_int().unwrap()).unwrap();
+    let more = format!(
+        "{inputs}SERVICE_ID=\"{service}\"\nROLE_NAME=\"cluster\"\nNIC=[NETWORK_ID=\"0\"]\nNIC=[NETWORK_ID=\"1\"]\n"
+    );
+    let vm = instantiate(life, session, template, &more, true);
+    let node = format!("{{\"deploy_id\":{vm}}}");
+    life.ask(
+        session,
+        "one.document.update",
+        &[service.into(), body(&node).into(), 0.into()],
+    );
+    (service, vm)
+}

@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 pub use edit::{Edit, Order, edit};
 pub use inputs::{Asked, Named, Places, asked, needs_datastores, refusals};
 pub use link::{Record, Standing, View, standing};
-pub use picture::{Picture, Shown, changes, picture, wishes};
+pub use picture::{Picture, Shown, changes, picture, service_name, wishes};
 
 /// Attributes of a user template by name: those that [`is_ours`] knows.
 pub type Attributes = BTreeMap<String, String>;
@@ -70,13 +70,32 @@ pub const ERROR: &str = "ERROR";
 /// How the inputs of the template begin: they are asked for once, and removed when there is a cluster.
 pub const INPUT: &str = "ONEAPP_KUBERNETES_";
 
+/// What keeps the scheduler from it.
+pub const REQUIREMENTS: &str = "SCHED_REQUIREMENTS";
+/// What no host has.
+pub const NO_HOST: &str = "NAME = \"no host: this stands for a Kubernetes cluster\"";
+/// The OneFlow service that made it.
+pub const SERVICE: &str = "SERVICE_ID";
+/// What the template brings along for those who instantiate it, and the VM has no use for.
+pub const QUESTIONS: [&str; 4] = [
+    "USER_INPUTS",
+    "USER_INPUTS_METADATA",
+    "INPUTS_ORDER",
+    "ONEKS_TEMPLATE",
+];
+
 /// Is the attribute one that handles have?
 pub fn is_ours(name: &str) -> bool {
+    let also = [ERROR, REQUIREMENTS, SERVICE];
+    let any = |names: &[&str]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
+    if any(&also) || any(&QUESTIONS) {
+        return true;
+    }
     let begins = |prefix: &str| {
         name.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    begins("ONEKS_") || begins(INPUT) || name.eq_ignore_ascii_case(ERROR)
+    begins("ONEKS_") || begins(INPUT)
 }
 
 /// Does a user template say that its VM is a handle?

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ACTION, Attributes, CLUSTER_ID, ENDPOINT, ERROR, GROUP, INPUT, MESSAGE, NODES, PROTECTION, REPLACES,
-    Record, SHOWN, STATE, TAG, VERSION, group,
+    ACTION, Attributes, CLUSTER_ID, ENDPOINT, ERROR, GROUP, INPUT, MESSAGE, NO_HOST, NODES, PROTECTION,
+    QUESTIONS, REPLACES, REQUIREMENTS, Record, SHOWN, STATE, TAG, VERSION, group,
 };
 use crate::spec::Spec;
 use crate::state::ClusterState;
@@ -76,9 +76,10 @@ pub fn picture(spec: Option<&Spec>, status: &Status, shown: &Shown<'_>, there: &
     );
     let error = trouble.filter(|_| is_error(status));
     set(ERROR, error.map(|text| shorten(text, MAX_MESSAGE)));
-    for name in [ACTION, REPLACES] {
+    for name in [ACTION, REPLACES].iter().chain(&QUESTIONS) {
         set(name, None);
     }
+    set(REQUIREMENTS, Some(NO_HOST.to_owned()));
     // Without a SPEC nobody knows what groups are to be, and what the handle says of them stays.
     if spec.is_some() {
         set(VERSION, Some(record.version.clone()));
@@ -95,6 +96,29 @@ pub fn picture(spec: Option<&Spec>, status: &Status, shown: &Shown<'_>, there: &
     }
     set(SHOWN, Some(record.to_text()));
     picture
+}
+
+/// The name of a service whose VM stands for a cluster: the name that people gave it, where the cluster is reached, and what
+/// is wrong. OneFlow shows nothing else of a cluster; it changes twice in a good life.
+pub fn service_name(given: &str, status: &Status) -> String {
+    let host = status.endpoint.as_ref().filter(|_| status.provisioned);
+    let state = status.state.as_str();
+    let quiet = status.provisioned && !state.ends_with("_FAILURE") && status.deletion.is_none();
+    let state = match state {
+        "PENDING" => "PROVISIONING",
+        other => other,
+    };
+    // What we said before is no part of the name.
+    let given = given.split(" (").next().unwrap_or_default();
+    let mut name = shorten(given, 60);
+    match host {
+        Some(host) if quiet => name = format!("{name} ({})", host.host),
+        Some(host) => name = format!("{name} ({}, {state})", host.host),
+        None => name = format!("{name} ({state})"),
+    }
+    // What oned allows in names.
+    name.retain(|c| !"&|:\\\";/'#{}$<>".contains(c) && !c.is_control());
+    name
 }
 
 /// What must be written so that the handle shows the picture.
@@ -265,6 +289,32 @@ mod tests {
         let failed = draw(&status, None, &none);
         assert_eq!(failed["ERROR"].as_deref(), Some("control-plane: VM 3 failed"));
         assert_eq!(failed["ERROR"], failed["ONEKS_MESSAGE"]);
+    }
+
+    #[test]
+    fn a_service_sees_where_the_cluster_is_and_whether_it_failed() {
+        let mut status = Status::new(7);
+        assert_eq!(service_name("a:b", &status), "ab (PROVISIONING)");
+        status.endpoint = Some(oneks_driver::Endpoint {
+            host: "192.0.2.7".into(),
+            port: 6443,
+        });
+        status.state = ClusterState::Provisioning;
+        assert_eq!(service_name("shop (PENDING)", &status), "shop (PROVISIONING)");
+        status.provisioned = true;
+        for state in [
+            ClusterState::Running,
+            ClusterState::Scaling,
+            ClusterState::Warning,
+        ] {
+            status.state = state;
+            assert_eq!(service_name("shop (PROVISIONING)", &status), "shop (192.0.2.7)");
+        }
+        status.state = ClusterState::UpgradingFailure;
+        assert_eq!(
+            service_name("shop (192.0.2.7)", &status),
+            "shop (192.0.2.7, UPGRADING_FAILURE)"
+        );
     }
 
     #[test]

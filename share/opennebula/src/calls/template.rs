@@ -1,6 +1,6 @@
 //! `one.template.*`, `one.templatepool.*`
 
-use super::{PermissionChange, PoolFilter, PoolRange, UpdateMode, chmod, listing};
+use super::{PermissionChange, PoolFilter, PoolRange, UpdateMode, chmod, id_or_none, listing};
 use crate::client::{Client, Repeat};
 use crate::error::Error;
 use crate::objects::{Pool, VmTemplate};
@@ -62,6 +62,12 @@ impl Client {
     /// Changes the permission bits of a template, not those of its images.
     pub fn template_chmod(&self, id: u32, change: PermissionChange) -> Result<(), Error> {
         self.done("one.template.chmod", chmod(id, change), Repeat::Idempotent)
+    }
+
+    /// Gives a template another owner or group; `None` leaves it.
+    pub fn template_chown(&self, id: u32, user: Option<u32>, group: Option<u32>) -> Result<(), Error> {
+        let params = vec![id.into(), id_or_none(user), id_or_none(group)];
+        self.done("one.template.chown", params, Repeat::Idempotent)
     }
 
     /// VM templates.

@@ -57,6 +57,7 @@ fn parameters_in_the_order_of_the_source() {
     check! {
         hooklog_info(5, true) => "hooklog.info" [5, -1, -1, -1];
         hooklog_info(5, false) => "hooklog.info" [5, -1, -1, 0];
+        template_chown(5, None, Some(7)) => "template.chown" [5, -1, 7];
         grouppool_info() => "grouppool.info" [];
         vm_deploy(7, 2, true, Some(100), "T") => "vm.deploy" [7, 2, true, 100, "T"];
         vm_deploy(7, 2, false, None, "") => "vm.deploy" [7, 2, false, -1, ""];
