@@ -148,28 +148,25 @@ impl Templates<'_> {
     ) -> Result<Option<u32>, Failure> {
         let name = wanted.get("NAME").unwrap_or_default().to_owned();
         let what = format!("template {name:?}");
-        let id = match there {
-            Some(there) => {
-                let mut content = wanted.clone();
-                content.remove("NAME");
-                if normal(&there.template) != normal(&content) {
-                    if !self.dry_run {
-                        let text = content.to_text().map_err(|e| Failure::Other(e.to_string()))?;
-                        self.client
-                            .template_update(there.id, &text, UpdateMode::Replace)?;
-                    }
-                    self.say(app, "updated ", &what)?;
+        let id = if let Some(there) = there {
+            let mut content = wanted.clone();
+            content.remove("NAME");
+            if normal(&there.template) != normal(&content) {
+                if !self.dry_run {
+                    let text = content.to_text().map_err(|e| Failure::Other(e.to_string()))?;
+                    self.client
+                        .template_update(there.id, &text, UpdateMode::Replace)?;
                 }
-                there.id
+                self.say(app, "updated ", &what)?;
             }
-            None => {
-                self.say(app, "created ", &what)?;
-                if self.dry_run {
-                    return Ok(None);
-                }
-                let text = wanted.to_text().map_err(|e| Failure::Other(e.to_string()))?;
-                self.client.template_allocate(&text)?
+            there.id
+        } else {
+            self.say(app, "created ", &what)?;
+            if self.dry_run {
+                return Ok(None);
             }
+            let text = wanted.to_text().map_err(|e| Failure::Other(e.to_string()))?;
+            self.client.template_allocate(&text)?
         };
         if !self.dry_run
             && let Some(change) = self.permissions()
@@ -193,37 +190,34 @@ impl Templates<'_> {
         let what = format!("service template {name:?}");
         let mut template = Template::new();
         template.set("NAME", name);
-        let id = match there {
-            Some(there) => {
-                let mut body = body(there).unwrap_or_default();
-                if let Some(body) = body.as_object_mut() {
-                    // OneFlow's own.
-                    body.remove("registration_time");
-                }
-                if body != *wanted {
-                    if !self.dry_run {
-                        template.set("BODY", json_for_cdata(wanted));
-                        let text = template
-                            .to_xml("TEMPLATE")
-                            .map_err(|e| Failure::Other(e.to_string()))?;
-                        self.client
-                            .document_update(there.id, &text, UpdateMode::Replace)?;
-                    }
-                    self.say(app, "updated ", &what)?;
-                }
-                there.id
+        let id = if let Some(there) = there {
+            let mut body = body(there).unwrap_or_default();
+            if let Some(body) = body.as_object_mut() {
+                // OneFlow's own.
+                body.remove("registration_time");
             }
-            None => {
-                self.say(app, "created ", &what)?;
-                if self.dry_run {
-                    return Ok(());
+            if body != *wanted {
+                if !self.dry_run {
+                    template.set("BODY", json_for_cdata(wanted));
+                    let text = template
+                        .to_xml("TEMPLATE")
+                        .map_err(|e| Failure::Other(e.to_string()))?;
+                    self.client
+                        .document_update(there.id, &text, UpdateMode::Replace)?;
                 }
-                template.set("BODY", json_for_cdata(wanted));
-                let text = template
-                    .to_xml("TEMPLATE")
-                    .map_err(|e| Failure::Other(e.to_string()))?;
-                self.client.document_allocate(&text, SERVICE_TEMPLATE)?
+                self.say(app, "updated ", &what)?;
             }
+            there.id
+        } else {
+            self.say(app, "created ", &what)?;
+            if self.dry_run {
+                return Ok(());
+            }
+            template.set("BODY", json_for_cdata(wanted));
+            let text = template
+                .to_xml("TEMPLATE")
+                .map_err(|e| Failure::Other(e.to_string()))?;
+            self.client.document_allocate(&text, SERVICE_TEMPLATE)?
         };
         if !self.dry_run
             && let Some(change) = self.permissions()
