@@ -51,6 +51,11 @@ impl Program {
         self
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The same with these arguments.
     pub fn arguments(mut self, arguments: &'static [&'static str]) -> Self {
         self.arguments = arguments;

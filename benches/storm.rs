@@ -125,13 +125,7 @@ fn wait(log: &Path, hooks: usize) -> Vec<Cost> {
 /// After a sweep or two every cluster must run. How many do not?
 fn settle(life: &mut Life) -> f64 {
     life.pass_time(200);
-    let documents = life.sandbox.documents();
-    number(
-        documents
-            .iter()
-            .filter(|d| life.state(d.meta.id) != "RUNNING")
-            .count(),
-    )
+    number(life.sandbox.documents().len() - cloud::running(life))
 }
 
 /// What one hook took.

@@ -1,4 +1,5 @@
-//! How many events of others a hook manager with ten slots gets through, beside one whose hooks are `/bin/true`.
+//! How many events of others a hook manager with ten slots gets through, beside one whose hooks are `/bin/true`, and one
+//! whose hooks are an empty Rust program: no hook in Rust can be better.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 use oneks_sandbox::{HookManager, HookProcesses, Sandbox};
 
 use crate::Effort;
-use crate::process::median;
+use crate::process::{empty, median};
 use crate::report::{Goal, Report};
 use crate::support::life::register;
 use crate::support::prefix::Prefix;
@@ -96,35 +97,48 @@ impl Drop for Busy {
     }
 }
 
-/// Both in turn, several times.
-pub fn measure(effort: Effort, report: &mut Report) {
-    let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
+/// A folder in which every hook is this program.
+fn folder_of(program: &Path) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for hook in ["vm_state", "document", "vm_update", "guest_exec", "vrouter"] {
-        std::os::unix::fs::symlink("/bin/true", folder.path().join(hook)).unwrap();
+        std::os::unix::fs::symlink(program, folder.path().join(hook)).unwrap();
     }
-    let hooks = prefix.hook("vm_state");
-    let (ours, nothing) = (
-        Busy::new(hooks.parent().unwrap(), &prefix),
-        Busy::new(folder.path(), &prefix),
-    );
+    folder
+}
+
+/// All in turn, several times.
+pub fn measure(effort: Effort, report: &mut Report) {
+    let prefix = Prefix::new("http://127.0.0.1:1/RPC2");
+    let scratch = tempfile::tempdir().unwrap();
+    let nothing = folder_of(Path::new("/bin/true"));
+    let smallest = folder_of(empty(scratch.path()).path());
+    let hook = prefix.hook("vm_state");
+    let clouds =
+        [hook.parent().unwrap(), nothing.path(), smallest.path()].map(|folder| Busy::new(folder, &prefix));
     let events = effort.of(1000, 100);
-    let mut times = [Vec::new(), Vec::new()];
+    let mut times = clouds.each_ref().map(|_| Vec::new());
     for _ in 0..effort.of(9, 3) {
-        for (busy, times) in [&ours, &nothing].into_iter().zip(&mut times) {
+        for (busy, times) in clouds.iter().zip(&mut times) {
             times.push(busy.run(events));
         }
     }
     let per_second = |times: &Vec<Duration>| {
         f64::from(u32::try_from(events).unwrap()) / (median(times.iter().copied()) / 1000.0)
     };
-    let [ours, nothing] = times.each_ref().map(per_second);
+    let [ours, nothing, smallest] = times.each_ref().map(per_second);
     report.timed(
         "foreign events per second, of those through /bin/true",
         ours / nothing,
         "×",
         Goal::Least(0.85),
     );
+    report.timed(
+        "foreign events per second, of those through an empty program",
+        ours / smallest,
+        "×",
+        Goal::None,
+    );
     report.timed("foreign events", ours, "/s", Goal::None);
     report.timed("events through /bin/true", nothing, "/s", Goal::None);
+    report.timed("events through an empty program", smallest, "/s", Goal::None);
 }
