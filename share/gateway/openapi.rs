@@ -126,6 +126,9 @@ fn refusals(route: &Route) -> Vec<u16> {
     if route.body.is_some() {
         all.extend([408, 413]);
     }
+    if !route.query.is_empty() {
+        all.push(400);
+    }
     if route.method != "GET" {
         all.push(412);
     }

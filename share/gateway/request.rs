@@ -100,6 +100,11 @@ impl Query {
         self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// Is the parameter there more than once? Which is meant, nobody knows.
+    pub fn repeats(&self, name: &str) -> bool {
+        self.0.iter().filter(|(n, _)| n == name).count() > 1
+    }
+
     /// Is the parameter there, and not said to be off?
     pub fn flag(&self, name: &str) -> bool {
         self.get(name)
@@ -153,6 +158,7 @@ mod tests {
         let query = Query::parse("expand&name=a%20b+c&page=2&per_page=x&force=false&%=1&state");
         assert!(query.flag("expand") && query.flag("state") && !query.flag("force") && !query.flag("all"));
         assert_eq!(query.get("name"), Some("a b c"));
+        assert!(Query::parse("a=1&b=2&a=1").repeats("a") && !query.repeats("name") && !query.repeats("none"));
         assert_eq!(query.number("page", 9).unwrap(), Some(2));
         assert!(query.number("per_page", 9).is_err() && query.number("page", 1).is_err());
         assert_eq!(query.number("none", 9).unwrap(), None);

@@ -71,6 +71,15 @@ pub enum Parameter {
     Text(&'static str, &'static str),
 }
 
+impl Parameter {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Flag(name, _) | Self::Number(name, ..) | Self::Text(name, _) => name,
+        }
+    }
+}
+
 use Form::{Empty, Json, Text};
 use Parameter::{Flag, Number};
 use Run::{Call, List, Open, Stream};

@@ -205,6 +205,10 @@ impl Server {
                 "OpenNebula has no conditional changes, so none is made; ask again without If-Match",
             ));
         }
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        if let Some(parameter) = route.query.iter().find(|p| query.repeats(p.name())) {
+            return Err(Fault::field(parameter.name(), "is given more than once"));
+        }
         let body = match route.body {
             Some(fields) => {
                 let value = self.read(body).await?;
@@ -220,7 +224,7 @@ impl Server {
         let ask = Asked {
             site: self.site.clone(),
             places,
-            query: Query::parse(head.uri.query().unwrap_or_default()),
+            query,
             body,
             known: known.map(str::to_owned),
         };
