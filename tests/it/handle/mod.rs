@@ -1,6 +1,7 @@
 //! Clusters by their handles: virtual machines that stand for them.
 
 mod budget;
+mod crash;
 mod edits;
 mod ends;
 mod lives;
