@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Has Schemathesis make requests from the gateway's OpenAPI document and check every answer against it. OpenNebula is the
-# sandbox with the hooks installed; there are clusters in it that run, and broken ones.
+# sandbox with the hooks installed; clusters run in it.
 #
 #   tests/gateway.sh SCHEMATHESIS [PROFILE] [OPTION...]
 #
