@@ -1,7 +1,7 @@
 //! Reading an event: is it ours, and which cluster does it point at?
 //!
 //! Most events in a cloud are somebody else's, so a reader stops at the first word that settles it. The payload is
-//! decoded and parsed while it streams in, in pieces of bounded length: an event of 12 MB costs time, no memory.
+//! read in pieces of bounded length: an event of 12 MB costs time, and no memory in proportion to it.
 //!
 //! Standard input of a hook is what ARGUMENTS says, joined by blanks: literal words such as the name of the call, then
 //! one word of base64. Leaving the rest of it unread is fine: the hook manager takes a closed pipe for "the command
@@ -30,6 +30,8 @@ mod xml;
 
 use std::fmt;
 use std::io::{Cursor, Read};
+
+use oneks_core::attribute;
 
 use crate::gate::Hints;
 use crate::handle::machine::Place;
@@ -152,9 +154,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// The name without which no VM is ours.
-const TAG: &[u8] = b"ONEKS";
-
 /// Shorter events are parsed at once. Those without payload are among them.
 const SHORT: usize = 4 * 1024;
 
@@ -162,7 +161,7 @@ const SHORT: usize = 4 * 1024;
 pub fn read(kind: Kind, mut input: impl Read) -> Verdict {
     // Nearly all events of VMs are other people's, and they are the largest.
     if kind == Kind::VmState {
-        return match scan::may_contain(&mut input, TAG) {
+        return match scan::may_contain(&mut input, attribute::OURS.as_bytes()) {
             Ok((held, false)) if held.len() >= SHORT => Verdict::Drop(Reason::NotOurs),
             Ok((held, _)) => parse(kind, Cursor::new(held).chain(input)),
             Err(_) => Verdict::Drop(Reason::Unreadable),

@@ -11,10 +11,10 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use oneks_core::names;
 use oneks_core::plan::{credential_look, rotation_waits};
 use oneks_core::state::ClusterState;
 use oneks_core::status::{Status, Unusable};
+use oneks_core::{attribute, names};
 use oneks_driver::VmCondition;
 use opennebula::calls::{PoolFilter, VmStateFilter};
 use opennebula::error::Error;
@@ -363,7 +363,7 @@ fn is_failure(state: ClusterState) -> bool {
 fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
     let handles: BTreeSet<u32> = Handles::new(service.gate.dir()).all().into_iter().collect();
     // Of a large cloud nearly all machines are somebody else's: they are not kept.
-    let ours = |vm: &Vm| handles.contains(&vm.id) || vm.user_template.names().any(is_our_word);
+    let ours = |vm: &Vm| handles.contains(&vm.id) || vm.user_template.names().any(attribute::is_ours);
     let states = if waiting {
         vec![
             VmStateFilter::State(VmState::Pending),
@@ -378,12 +378,6 @@ fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
         vms.extend(pool.items);
     }
     Ok(vms)
-}
-
-/// The tag, and everything that a handle says of its cluster.
-fn is_our_word(name: &str) -> bool {
-    name.get(..5)
-        .is_some_and(|start| start.eq_ignore_ascii_case("ONEKS"))
 }
 
 /// The clusters at rest whose noted VMs are not those that there are. Others are watched.

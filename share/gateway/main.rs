@@ -14,7 +14,6 @@ mod groups;
 mod known;
 mod listing;
 mod logs;
-mod man;
 mod metrics;
 mod openapi;
 mod options;
@@ -30,9 +29,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use oneks::config::Config;
 use oneks::layout::Layout;
+use oneks::manual;
 use opennebula::endpoint::Environment;
 use opennebula::http::{HttpTransport, Timeouts, WIRE_LOG_TARGET};
 use tokio::signal::unix::{SignalKind, signal};
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn print(what: Generated) -> std::io::Result<()> {
     use std::io::Write;
     let text = match what {
-        Generated::Man => man::page()?,
+        Generated::Man => manual::page(&Options::command(), manual::SEE_ALSO)?,
         Generated::Openapi => openapi::text(),
     };
     std::io::stdout().write_all(text.as_bytes())

@@ -4,6 +4,7 @@
 //! What it decides about comes in as arguments, what is to be done goes out as data.
 
 pub mod action;
+pub mod attribute;
 pub mod fingerprint;
 pub mod handle;
 pub mod names;

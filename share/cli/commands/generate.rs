@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory, Subcommand};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
-use clap_mangen::Man;
+use oneks::manual::{self, SEE_ALSO, visible};
 
 use crate::app::App;
 use crate::args::Cli;
@@ -52,13 +52,6 @@ fn root() -> Command {
     root
 }
 
-/// Every command that a user may know.
-fn visible(command: &Command) -> impl Iterator<Item = &Command> {
-    command
-        .get_subcommands()
-        .filter(|c| !c.is_hide_set() && c.get_name() != "help")
-}
-
 fn man(root: &Command, dir: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(dir).map_err(with_path(dir))?;
     page(root, "oneks", dir)?;
@@ -74,42 +67,13 @@ fn man(root: &Command, dir: &Path) -> Result<(), Failure> {
 
 fn page(command: &Command, name: &str, dir: &Path) -> Result<(), Failure> {
     let path = dir.join(format!("{name}.1"));
-    let man = Man::new(command.clone())
-        .source(format!("oneks {}", env!("CARGO_PKG_VERSION")))
-        .manual("OpenNebula");
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
-    if visible(command).next().is_some() {
-        man.render_subcommands_section(&mut page)?;
-    }
-    let mut page = String::from_utf8_lossy(&page).into_owned();
-    if name == "oneks" {
-        page.push_str(&appendix());
+    let behind = if name == "oneks" {
+        appendix()
     } else {
-        page.push_str(&examples_section(command));
-        page.push_str(".SH \"SEE ALSO\"\n\\fBoneks\\fR(1)\n");
-    }
-    std::fs::write(&path, page).map_err(with_path(&path))
-}
-
-/// The examples of one command, as they stand in its help.
-fn examples_section(command: &Command) -> String {
-    let text = command
-        .get_after_help()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let Some(lines) = text.strip_prefix("Examples:\n") else {
-        return String::new();
+        SEE_ALSO.to_owned()
     };
-    let lines: Vec<String> = lines
-        .lines()
-        .map(|line| line.trim_start().replace('-', "\\-"))
-        .collect();
-    format!(".SH EXAMPLES\n.nf\n{}\n.fi\n", lines.join("\n"))
+    let page = manual::page(command, &behind).map_err(with_path(&path))?;
+    std::fs::write(&path, page).map_err(with_path(&path))
 }
 
 /// What the root page has beside the commands.

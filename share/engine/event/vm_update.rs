@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::Read;
 
-use oneks_core::handle;
+use oneks_core::{attribute, handle};
 
 use super::call::{Call, Part};
 use super::names::{Named, named};
@@ -72,9 +72,8 @@ enum Found {
 
 /// Our tag and reports, what is written on handles, and OpenNebula's own word for "booted".
 fn is_report(name: &str) -> bool {
-    let begins = |prefix: &str| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    begins("ONEKS") || begins(handle::INPUT) || name.eq_ignore_ascii_case("READY")
+    let input = name
+        .get(..handle::INPUT.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(handle::INPUT));
+    attribute::is_ours(name) || input || name.eq_ignore_ascii_case("READY")
 }

@@ -3,19 +3,18 @@
 //! The orders are written to the document as its owner, before the plan looks at it; so a pass that dies after that
 //! finds them there. What the handle shows is written after STATUS: it is a copy, and made again if it is lost.
 
+mod end;
+mod service;
+mod show;
+
 use std::cell::RefCell;
 
-use oneks_core::handle::{
-    self, Attributes, GROUP, Order, PROTECTION, Picture, REPLACES, Record, SHOWN, Shown, Standing, VERSION,
-    View,
-};
+use oneks_core::handle::{self, Attributes, Order, Picture, Record, SHOWN, Standing, View};
 use oneks_core::spec::Spec;
-use oneks_core::state::ClusterState;
-use oneks_core::status::{Status, Truth};
+use oneks_core::status::Status;
 use oneks_driver::Owner;
-use opennebula::calls::{PoolFilter, PoolRange, UpdateMode, VmAction, VmStateFilter};
+use opennebula::calls::{UpdateMode, VmAction};
 use opennebula::client::Client;
-use opennebula::error::Error;
 use opennebula::objects::{Document, Vm, VmState};
 use opennebula::template::Template;
 
@@ -31,22 +30,8 @@ use crate::service::Service;
 /// Attribute of the document that names the VM.
 pub const ATTRIBUTE: &str = "HANDLE";
 
-/// Document type of OneFlow's services.
-const SERVICE_DOCUMENT: u32 = 100;
-
 /// Most VMs that are looked at in one pass because an event named them.
 const MAX_LOOKS: usize = 4;
-
-/// Seconds after which progress is shown that is no change of state; doubled each time.
-const PAUSE: u64 = 180;
-
-/// Why a SPEC that was changed on the handle is put back, if the plan refuses it.
-const PUT_BACK: [&str; 4] = [
-    "InvalidSpec",
-    "VersionNotPossible",
-    "NotSupported",
-    "ImmutableField",
-];
 
 /// The handle of the cluster, if it has one.
 pub struct Door<'a> {
@@ -325,248 +310,6 @@ impl<'a> Door<'a> {
         }
     }
 
-    /// The handle was terminated: that is an order to delete the cluster, unless it is protected.
-    fn ended(&self, document: &mut Document, status: &Status, vm: &Vm) -> Result<(), PassError> {
-        let ordered = document
-            .template
-            .get("DELETE")
-            .is_some_and(|d| matches!(d.trim().to_ascii_uppercase().as_str(), "YES" | "FORCE"));
-        let protected = spec_of(document, status).is_some_and(|spec| spec.deletion_protection);
-        if protected && status.deletion.is_none() {
-            return self.replace(document, status, vm);
-        }
-        if !ordered && status.deletion.is_none() {
-            log::info!(
-                "cluster {}: its handle, VM {}, was terminated",
-                self.cluster,
-                vm.id
-            );
-            self.carry_out(document, &Orders(vec![("DELETE", "YES".to_owned())]))?;
-        }
-        self.note_stranger(vm.id);
-        Ok(())
-    }
-
-    /// A new handle for a cluster that stays.
-    fn replace(&self, document: &mut Document, status: &Status, old: &Vm) -> Result<(), PassError> {
-        let id = self.cluster;
-        let fail = |what: &str| during(format!("cluster {id}: {what} a new handle"));
-        let replaces = format!("{} {}", old.id, self.service.successor_proof(id, old.id));
-        let held = VmStateFilter::State(VmState::Hold);
-        let pool = self
-            .client
-            .vmpool_infoextended(PoolFilter::Mine, PoolRange::default(), held)
-            .map_err(fail("look for"))?;
-        let made = pool
-            .items
-            .iter()
-            .find(|vm| vm.uid == old.uid && vm.user_template.get(REPLACES) == Some(replaces.as_str()));
-        let mut template = machine::template(&old.name);
-        template.set(REPLACES, replaces);
-        template.set(handle::CLUSTER_ID, id.to_string());
-        let vm = if let Some(vm) = made {
-            vm.id
-        } else {
-            let Ok(text) = template.to_xml("TEMPLATE") else {
-                return Ok(());
-            };
-            match self.client.vm_allocate(&text, true) {
-                Ok(vm) => vm,
-                Err(e) if e.is_authorization() => {
-                    log::warn!("cluster {id}: no new handle for {}: {e}", self.owner.name);
-                    self.note_stranger(old.id);
-                    return Ok(());
-                }
-                Err(e) => return Err(fail("make")(e)),
-            }
-        };
-        self.carry_out(document, &Orders(vec![(ATTRIBUTE, vm.to_string())]))?;
-        log::info!("cluster {id}: it is protected from deletion; its handle is VM {vm} now");
-        self.note_stranger(old.id);
-        let mut note = HandleNote::new(id, self.owner.clone(), true);
-        note.shown = machine::attributes(&template);
-        self.enter(vm, note, true);
-        if let Some(inner) = self.inner.borrow_mut().as_mut() {
-            let text = format!(
-                "VM {} was terminated, but the cluster is protected from deletion: it stays, and this is its handle; set \
-                 {PROTECTION}=NO first to delete it",
-                old.id
-            );
-            inner.answer(text, status);
-            self.handles.note(vm, &inner.note);
-        }
-        Ok(())
-    }
-
-    /// Shows the cluster's state on its handle, if that shows another.
-    ///
-    /// # Errors
-    /// OpenNebula can't be reached.
-    pub fn show(&self, document: &Document, status: &Status) -> Result<(), PassError> {
-        let mut guard = self.inner.borrow_mut();
-        let Some(inner) = guard.as_mut() else {
-            return Ok(());
-        };
-        let put_back = self.put_back(document, status, inner)?;
-        let spec = match &put_back {
-            Some(text) => Spec::parse(text).ok().or_else(|| status.accepted.clone()),
-            None => spec_of(document, status),
-        };
-        if !inner.urgent && inner.note.answered_in != status.state.as_str() {
-            inner.note.answer = None;
-        }
-        let mut changes = self.changes(inner, spec.as_ref(), status);
-        if !inner.seen && touches(&changes, &inner.note.shown) {
-            // Somebody changes SPEC elsewhere. What is being written on the handle at the same time must not be lost.
-            changes = match self.look_again(document, spec.as_ref(), status, inner)? {
-                Some(changes) => changes,
-                None => return Ok(()),
-            };
-        }
-        let slow = changes
-            .keys()
-            .all(|name| name == handle::NODES || name == handle::MESSAGE);
-        let due = inner
-            .note
-            .written
-            .saturating_add(PAUSE << inner.note.slow.min(16));
-        if changes.is_empty() || slow && !inner.urgent && !is_pressing(status) && self.now < due {
-            self.handles.note(inner.vm, &inner.note);
-            return Ok(());
-        }
-        self.tell_service(status, inner);
-        let shown = inner.note.shown.get(SHOWN).cloned();
-        let written = machine::write(&self.client, inner.vm, &changes, shown.as_deref());
-        match written {
-            Ok(()) => {}
-            Err(e) if is_refused(&e) => {
-                log::info!(
-                    "cluster {}: its handle, VM {}, can't be written: {e}",
-                    self.cluster,
-                    inner.vm
-                );
-            }
-            Err(e) => return Err(during(format!("cluster {}: write its handle", self.cluster))(e)),
-        }
-        inner.note.slow = if slow {
-            inner.note.slow.saturating_add(1)
-        } else {
-            0
-        };
-        inner.note.written = self.now.max(1);
-        apply(&mut inner.note.shown, changes);
-        status.state.as_str().clone_into(&mut inner.note.answered_in);
-        self.handles.note(inner.vm, &inner.note);
-        Ok(())
-    }
-
-    /// `oneflow show` tells nothing of a service on hold but its name, which is not kept in what OneFlow writes itself.
-    fn tell_service(&self, status: &Status, inner: &mut Inner) {
-        let id = inner.note.shown.get(handle::SERVICE);
-        let Some(id) = id.and_then(|id| id.trim().parse::<u32>().ok()) else {
-            return;
-        };
-        let known = match &inner.note.service {
-            Some(name) => name.clone(),
-            // Whoever may write the VM may name any document there; the service itself must know the VM.
-            None => match self.client.document_info(id, false) {
-                Ok(service) if is_service_of(&service, inner.vm) => service.name,
-                Ok(_) => return,
-                Err(e) => {
-                    log::info!("VM {}: its service {id} can't be read: {e}", inner.vm);
-                    return;
-                }
-            },
-        };
-        let name = handle::service_name(&known, status);
-        if known != name
-            && let Err(e) = self.client.document_rename(id, &name)
-        {
-            log::info!("service {id} can't be called {name:?}: {e}");
-        }
-        inner.note.service = Some(name);
-    }
-
-    fn changes(&self, inner: &Inner, spec: Option<&Spec>, status: &Status) -> Picture {
-        let proof = self.service.handle_proof(self.cluster, inner.vm);
-        let shown = Shown {
-            vm: inner.vm,
-            proof: &proof,
-            turn: inner.note.turn,
-            answer: inner.note.answer.as_deref(),
-        };
-        let picture = handle::picture(spec, status, &shown, &inner.note.shown);
-        handle::changes(&picture, &inner.note.shown)
-    }
-
-    /// The handle as it is, before something is written that users write as well. What they wrote meanwhile is left for
-    /// the pass that its mark leads to.
-    fn look_again(
-        &self,
-        document: &Document,
-        spec: Option<&Spec>,
-        status: &Status,
-        inner: &mut Inner,
-    ) -> Result<Option<Picture>, PassError> {
-        let id = self.cluster;
-        let fail = during(format!("cluster {id}: look at its handle, VM {}", inner.vm));
-        let Some(vm) = read_vm(self.service, inner.vm).map_err(fail)? else {
-            return Ok(None);
-        };
-        let there = machine::attributes(&vm.user_template);
-        let standing = stand(self.service, document, &vm, &there, true);
-        let at_rest = machine::place(vm.state, vm.lcm_state) == Place::Rests;
-        let differs = there != inner.note.shown;
-        let by_user = |name: &&String| is_users(name) && there.get(*name) != inner.note.shown.get(*name);
-        let written = there.keys().any(|name| by_user(&name));
-        if !matches!(standing, Standing::Handle(_)) || !at_rest || written {
-            let again = Hints::handle(inner.vm);
-            self.service.gate.mark(id, &again)?;
-            return Ok(None);
-        }
-        if differs {
-            inner.note.shown = there;
-        }
-        inner.seen = true;
-        Ok(Some(self.changes(inner, spec, status)))
-    }
-
-    /// A SPEC that was changed on the handle and that the plan refuses is what it was before.
-    fn put_back(
-        &self,
-        document: &Document,
-        status: &Status,
-        inner: &mut Inner,
-    ) -> Result<Option<String>, PassError> {
-        let refused = status
-            .condition("Accepted")
-            .filter(|c| c.status == Truth::False && PUT_BACK.contains(&c.reason.as_str()));
-        let (Some(refused), Some(before), Some(_)) = (refused, inner.before.take(), &status.accepted) else {
-            return Ok(None);
-        };
-        let id = document.id;
-        let mut order = Template::new();
-        order.set("SPEC", before.as_str());
-        let Ok(text) = order.to_xml("TEMPLATE") else {
-            return Ok(None);
-        };
-        let written = self.client.document_update(id, &text, UpdateMode::Merge);
-        written.map_err(during(format!("cluster {id}: put SPEC back")))?;
-        let text = format!(
-            "{}; what was written on this virtual machine is put back",
-            refused.message
-        );
-        inner.answer(text, status);
-        Ok(Some(before))
-    }
-
-    /// The cluster is gone, and its handle goes with it.
-    pub fn end(&self) {
-        if let Some(inner) = self.inner.borrow_mut().take() {
-            super::terminate(self.service, self.cluster, inner.vm, &inner.note.owner, self.now);
-        }
-    }
-
     /// Tells a VM that it is not what it says.
     fn tell_stranger(&self, notes: &Notes, vm: &Vm, attributes: &Attributes, why: &str) {
         if matches!(vm.state, VmState::Done)
@@ -593,23 +336,6 @@ impl Inner {
         status.state.as_str().clone_into(&mut self.note.answered_in);
         self.urgent = true;
     }
-}
-
-/// Is it the OneFlow service whose only VM is this?
-fn is_service_of(document: &Document, vm: u32) -> bool {
-    let body = document.template.get("BODY").unwrap_or_default();
-    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-    let roles = body["roles"].as_array().into_iter().flatten();
-    let nodes: Vec<&serde_json::Value> = roles
-        .flat_map(|r| r["nodes"].as_array().into_iter().flatten())
-        .collect();
-    document.kind == SERVICE_DOCUMENT
-        && nodes
-            .iter()
-            .all(|node| node["deploy_id"].as_u64() == Some(u64::from(vm)))
-        // OneFlow notes the VM only when it has been made.
-        && nodes.len() <= 1
-        && body[super::offer::MARK] == super::offer::SERVICE
 }
 
 /// The VM that the document names.
@@ -646,38 +372,4 @@ pub fn spec_of(document: &Document, status: &Status) -> Option<Spec> {
     let text = document.template.get("SPEC");
     text.and_then(|text| Spec::parse(text).ok())
         .or_else(|| status.accepted.clone())
-}
-
-/// Is it something that users write?
-fn is_users(name: &str) -> bool {
-    name == VERSION || name == PROTECTION || name == handle::ACTION || name.starts_with(GROUP)
-}
-
-/// Would something be overwritten that users write?
-fn touches(changes: &Picture, there: &Attributes) -> bool {
-    changes
-        .keys()
-        .any(|name| is_users(name) && there.contains_key(name))
-}
-
-/// Is there bad news?
-fn is_pressing(status: &Status) -> bool {
-    status.state != ClusterState::Warning && status.groups().any(|g| g.error.is_some())
-        || status
-            .condition("Accepted")
-            .is_some_and(|c| c.status == Truth::False)
-}
-
-/// Does the VM not let itself be changed: locked, or gone?
-fn is_refused(error: &Error) -> bool {
-    error.is_authorization() || error.is_not_found() || error.is_wrong_state()
-}
-
-fn apply(shown: &mut Attributes, changes: Picture) {
-    for (name, value) in changes {
-        match value {
-            Some(value) => drop(shown.insert(name, value)),
-            None => drop(shown.remove(&name)),
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! What events should have told of handles, found by comparing all of them with all documents. Both were read anyway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oneks_core::handle::{self, Record, Shown, Standing};
 use oneks_core::status::Status;
@@ -26,10 +26,17 @@ pub fn compare(service: &Service, documents: &[Document], vms: &[Vm], complete: 
     let mut due = Due::default();
     let notes = Notes::new(service.gate.dir());
     let handles = Handles::new(service.gate.dir());
+    let files: BTreeSet<u32> = handles.all().into_iter().collect();
+    let there: BTreeSet<u32> = vms.iter().map(|vm| vm.id).collect();
     let by_id: BTreeMap<u32, &Document> = documents.iter().map(|d| (d.id, d)).collect();
+    let by_handle: BTreeMap<(u32, u32), u32> = documents
+        .iter()
+        .rev()
+        .filter_map(|d| Some(((d.uid, door::named(d)?), d.id)))
+        .collect();
     for vm in vms {
         let attributes = machine::attributes(&vm.user_template);
-        let known = handles.cluster(vm.id);
+        let known = files.get(&vm.id).and_then(|vm| handles.cluster(*vm));
         if !handle::is_handle(&attributes) && known.is_none() && !attributes.contains_key(handle::SHOWN) {
             continue;
         }
@@ -37,11 +44,8 @@ pub fn compare(service: &Service, documents: &[Document], vms: &[Vm], complete: 
             .get(handle::SHOWN)
             .and_then(|text| Record::claimed(text, vm.id));
         let Some(cluster) = claimed.or(known) else {
-            let mine = documents
-                .iter()
-                .find(|d| d.uid == vm.uid && door::named(d) == Some(vm.id));
-            match mine {
-                Some(document) => due.clusters.push((document.id, vm.id)),
+            match by_handle.get(&(vm.uid, vm.id)) {
+                Some(cluster) => due.clusters.push((*cluster, vm.id)),
                 None => due.handles.push(vm.id),
             }
             continue;
@@ -55,7 +59,7 @@ pub fn compare(service: &Service, documents: &[Document], vms: &[Vm], complete: 
         }
     }
     for document in documents.iter().filter(|_| complete) {
-        let gone = |vm: &u32| vms.iter().all(|there| there.id != *vm);
+        let gone = |vm: &u32| !there.contains(vm);
         if let Some(vm) = door::named(document).filter(gone)
             && document.template.get("DELETE").is_none()
             && notes.is_new(&format!("{}-handle", document.id), &format!("VM {vm} is gone"))
@@ -64,9 +68,9 @@ pub fn compare(service: &Service, documents: &[Document], vms: &[Vm], complete: 
         }
     }
     if complete {
-        for vm in handles.all() {
-            if vms.iter().all(|there| there.id != vm) && handles.cluster(vm).is_none() {
-                handles.forget(vm);
+        for vm in files.difference(&there) {
+            if handles.cluster(*vm).is_none() {
+                handles.forget(*vm);
             }
         }
     }

@@ -24,6 +24,7 @@ mod edit;
 mod group;
 mod inputs;
 mod link;
+mod pace;
 mod picture;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use std::collections::BTreeMap;
 pub use edit::{Edit, Order, edit};
 pub use inputs::{Asked, Named, Places, asked, needs_datastores, refusals};
 pub use link::{Record, Standing, View, standing};
+pub use pace::{is_pressing, is_progress, is_users, pause_ends, touches};
 pub use picture::{Picture, Shown, changes, picture, service_name, wishes};
 
 /// Attributes of a user template by name: those that [`is_ours`] knows.
