@@ -19,6 +19,7 @@
 mod bounded;
 mod call;
 mod document;
+mod glance;
 mod guest_exec;
 mod names;
 mod scan;
@@ -29,9 +30,7 @@ mod vrouter;
 mod xml;
 
 use std::fmt;
-use std::io::{Cursor, Read};
-
-use oneks_core::attribute;
+use std::io::Read;
 
 use crate::gate::Hints;
 use crate::handle::machine::Place;
@@ -96,8 +95,8 @@ pub enum Verdict {
         /// The VM.
         vm: u32,
     },
-    /// Look at this VM if it is known as a handle on this front-end: what it says was replaced as a whole, and the event
-    /// does not say what it was.
+    /// Look at this VM if it is known as a handle on this front-end: the event was not read as far as that, or what the VM
+    /// says was replaced as a whole.
     LookIfHandle {
         /// The VM.
         vm: u32,
@@ -154,18 +153,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Shorter events are parsed at once. Those without payload are among them.
-const SHORT: usize = 4 * 1024;
-
 /// Reads an event from a hook's standard input, no further than needed.
-pub fn read(kind: Kind, mut input: impl Read) -> Verdict {
+pub fn read(kind: Kind, input: impl Read) -> Verdict {
     // Nearly all events of VMs are other people's, and they are the largest.
     if kind == Kind::VmState {
-        return match scan::may_contain(&mut input, attribute::OURS.as_bytes()) {
-            Ok((held, false)) if held.len() >= SHORT => Verdict::Drop(Reason::NotOurs),
-            Ok((held, _)) => parse(kind, Cursor::new(held).chain(input)),
-            Err(_) => Verdict::Drop(Reason::Unreadable),
-        };
+        return glance::read(input).unwrap_or(Verdict::Drop(Reason::Unreadable));
     }
     parse(kind, input)
 }

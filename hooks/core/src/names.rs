@@ -92,6 +92,13 @@ impl Names {
     }
 }
 
+/// Could an object of this name be any cluster's?
+pub fn is_of_a_cluster(name: &str) -> bool {
+    let name = name.strip_prefix("vr-").unwrap_or(name);
+    name.strip_prefix("oneks-")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// The cluster that a group id belongs to.
 pub const fn cluster_of_group(group: u32) -> u32 {
     group / GROUPS_PER_CLUSTER
@@ -182,6 +189,18 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(names.owns(name), ours, "{name}");
+            assert!(is_of_a_cluster(name) || !ours, "{name}");
+        }
+        for name in [
+            "",
+            "oneks",
+            "oneks-",
+            "oneks-x",
+            "Oneks-24",
+            "xoneks-24",
+            "vr-vr-oneks-24-cp-0",
+        ] {
+            assert!(!is_of_a_cluster(name), "{name}");
         }
     }
 

@@ -10,12 +10,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use memchr::memmem::Finder;
 
-/// Most bytes that are looked through before the event is parsed whatever is in it: 1.5 MiB are the base64 of more than
-/// 1 MiB. All of them have to be kept for the parser.
-const MOST: usize = 3 * 512 * 1024;
+/// Most bytes that are kept for the parser: the base64 of 192 KiB, many times the length of a machine of ours. Every page
+/// more is one that the kernel has to clear for nothing, and that costs more than to look through it.
+const KEPT: usize = 256 * 1024;
 
 /// How much is read at once. More than fits into a pipe is not there.
-const PIECE: u64 = 64 * 1024;
+const PIECE: usize = 64 * 1024;
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The word is not there, and this is how long the payload is.
+    Nowhere(usize),
+    /// It may be there, and all that was read is kept.
+    Kept,
+    /// It may be there, behind more than is kept.
+    Beyond,
+}
 
 /// How a word looks in base64, by where in a triple of bytes it begins.
 fn looks(word: &[u8]) -> [Vec<u8>; 3] {
@@ -26,25 +37,47 @@ fn looks(word: &[u8]) -> [Vec<u8>; 3] {
     })
 }
 
-/// What was read of the input, and whether the word may be in it. If not, there is no more to be read.
+/// Reads on, behind what was `held`, until the word may have come.
 ///
 /// # Errors
 /// Those of the input.
-pub(super) fn may_contain(input: &mut impl Read, word: &[u8]) -> io::Result<(Vec<u8>, bool)> {
+pub(super) fn look_for(word: &[u8], held: &mut Vec<u8>, input: &mut impl Read) -> io::Result<Found> {
     let looks = looks(word);
     let finders = looks.each_ref().map(Finder::new);
-    let mut held = Vec::new();
+    let is_in = |bytes: &[u8]| finders.iter().any(|finder| finder.find(bytes).is_some());
+    // A look that the end of a piece cuts in two is found with the next one.
+    let tail = word.len() * 2;
+    let (mut from, mut ended) = (0, false);
     loop {
-        // A look that the end of the last piece cut in two.
-        let from = held.len().saturating_sub(word.len() * 2);
-        let read = input.take(PIECE).read_to_end(&mut held)?;
-        if finders.iter().any(|finder| finder.find(&held[from..]).is_some()) || held.len() >= MOST {
-            return Ok((held, true));
+        if is_in(&held[from..]) {
+            return Ok(Found::Kept);
         }
-        if read == 0 {
-            return Ok((held, false));
+        if ended {
+            return Ok(Found::Nowhere(held.len()));
         }
+        if held.len() >= KEPT {
+            break;
+        }
+        from = held.len().saturating_sub(tail);
+        ended = read_piece(input, held)? == 0;
     }
+    let mut length = held.len();
+    let mut piece = held[length - tail..].to_vec();
+    loop {
+        let read = read_piece(input, &mut piece)?;
+        if read == 0 {
+            return Ok(Found::Nowhere(length));
+        }
+        if is_in(&piece) {
+            return Ok(Found::Beyond);
+        }
+        length += read;
+        piece.drain(..piece.len() - tail);
+    }
+}
+
+fn read_piece(input: &mut impl Read, to: &mut Vec<u8>) -> io::Result<usize> {
+    input.take(PIECE as u64).read_to_end(to)
 }
 
 #[cfg(test)]
@@ -53,10 +86,9 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
-    fn found(payload: &[u8]) -> bool {
-        may_contain(&mut STANDARD.encode(payload).as_bytes(), b"ONEKS")
-            .unwrap()
-            .1
+    fn find(payload: &[u8]) -> Found {
+        let coded = STANDARD.encode(payload);
+        look_for(b"ONEKS", &mut Vec::new(), &mut coded.as_bytes()).unwrap()
     }
 
     #[test]
@@ -64,39 +96,51 @@ mod tests {
         for before in 0..200 {
             for after in 0..5 {
                 let text = [&vec![b'x'; before][..], b"ONEKS", &vec![b'y'; after]].concat();
-                assert!(found(&text), "{before} {after}");
+                assert_eq!(find(&text), Found::Kept, "{before} {after}");
             }
         }
-        assert!(!found(b""));
-        assert!(!found(b"ONEK"));
-        assert!(!found(&b"<ONE><KS/></ONE>".repeat(1000)));
+        assert_eq!(find(b""), Found::Nowhere(0));
+        assert_eq!(find(b"ONEK"), Found::Nowhere(8));
+        assert_eq!(find(&b"<ONE><KS/></ONE>".repeat(750)), Found::Nowhere(16_000));
     }
 
     #[test]
     fn a_word_between_two_pieces_is_found() {
-        let piece = usize::try_from(PIECE).unwrap() * 3 / 4;
-        for before in piece - 12..piece + 12 {
-            let text = [&vec![b'x'; before][..], b"ONEKS and more"].concat();
-            assert!(found(&text), "{before}");
+        // The last of them begins behind what is kept.
+        for pieces in [1, 2, 4, 5, 9] {
+            let end = PIECE * pieces * 3 / 4;
+            for before in end - 12..end + 12 {
+                let text = [&vec![b'x'; before][..], b"ONEKS and more"].concat();
+                assert!(!matches!(find(&text), Found::Nowhere(_)), "{before}");
+            }
         }
     }
 
     #[test]
-    fn all_is_kept_for_the_parser_and_no_more_than_there_may_be() {
+    fn what_was_read_is_kept_and_no_more_than_there_may_be() {
         let text = STANDARD.encode(b"<ONEKS>".repeat(3)).into_bytes();
-        assert_eq!(may_contain(&mut &text[..], b"ONEKS").unwrap(), (text, true));
-        let endless = vec![b'A'; MOST * 2];
-        let mut input = &endless[..];
-        let (held, may) = may_contain(&mut input, b"ONEKS").unwrap();
-        assert!(may && held.len() < MOST + 2 * usize::try_from(PIECE).unwrap());
-        assert_eq!(held.len() + input.len(), endless.len(), "nothing is lost");
+        let mut held = text[..5].to_vec();
+        let found = look_for(b"ONEKS", &mut held, &mut &text[5..]).unwrap();
+        assert_eq!((found, held), (Found::Kept, text));
+        for (word, found) in [("ONEKS", Found::Beyond), ("other", Found::Nowhere(1_333_340))] {
+            let payload = [&vec![b'x'; 1_000_000][..], word.as_bytes()].concat();
+            let coded = STANDARD.encode(payload).into_bytes();
+            let mut held = Vec::new();
+            assert_eq!(
+                look_for(b"ONEKS", &mut held, &mut &coded[..]).unwrap(),
+                found,
+                "{word}"
+            );
+            assert!(held.len() <= KEPT && coded.starts_with(&held), "{}", held.len());
+        }
     }
 
     proptest! {
         #[test]
         fn no_word_is_overlooked(before: Vec<u8>, word in "[A-Z]{3,9}", after: Vec<u8>) {
             let payload = STANDARD.encode([&before[..], word.as_bytes(), &after].concat());
-            prop_assert!(may_contain(&mut payload.as_bytes(), word.as_bytes()).unwrap().1);
+            let found = look_for(word.as_bytes(), &mut Vec::new(), &mut payload.as_bytes()).unwrap();
+            prop_assert_eq!(found, Found::Kept);
         }
     }
 }

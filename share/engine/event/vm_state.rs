@@ -108,6 +108,37 @@ fn read<R: Read>(xml: &mut Xml<R>) -> Result<Vm, Damaged> {
     Ok(vm)
 }
 
+/// What OpenNebula says of a VM before anything that its owner wrote but the name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: Option<u32>,
+    pub(super) name: Option<String>,
+    pub(super) state: Option<VmState>,
+    pub(super) lcm_state: Option<LcmState>,
+}
+
+/// Reads no further than the states, or to the templates if these come first.
+pub(super) fn identity<R: Read>(xml: &mut Xml<R>) -> Result<Identity, Damaged> {
+    let mut vm = Identity::default();
+    while vm.lcm_state.is_none() {
+        let field = match xml.next()? {
+            Token::Open(name) => Field::of(name),
+            Token::Close | Token::Text(_) => continue,
+            Token::End => break,
+        };
+        match (xml.depth(), field) {
+            (2, Field::Id) => vm.id = number(xml)?,
+            (2, Field::Name) => vm.name = xml.text(NAME)?,
+            (2, Field::State) => vm.state = number(xml)?.map(VmState::from_number),
+            (2, Field::LcmState) => vm.lcm_state = number(xml)?.map(LcmState::from_number),
+            (2, Field::Template | Field::UserTemplate) => break,
+            (1, Field::Vm) | (2.., _) => {}
+            _ => return Err(Damaged),
+        }
+    }
+    Ok(vm)
+}
+
 fn number<R: Read>(xml: &mut Xml<R>) -> Result<Option<u32>, Damaged> {
     Ok(xml.text(WORD)?.and_then(|text| id(&text)))
 }

@@ -161,7 +161,12 @@ fn a_huge_event_needs_little_memory() {
                 kind_of(event).unwrap(),
                 Huge::new(event, head, unit, size, tail),
             ));
-            assert_eq!(got, *expected, "{event} {head} {unit}");
+            // Of a machine that is longer than any of ours no more is kept than its id.
+            let expected = match *expected {
+                "look at [7], VM 17" if size > MB => "look at VM 17",
+                expected => expected,
+            };
+            assert_eq!(got, expected, "{event} {head} {unit}");
         }
     };
     // Once before, so that the program itself is in memory; a part of it may still come later.
@@ -170,5 +175,5 @@ fn a_huge_event_needs_little_memory() {
     read_all(3 * MB, events.len());
     read_all(12 * MB, 1);
     let used = memory("VmHWM") - before;
-    assert!(used < 2 * MB, "{used} bytes");
+    assert!(used < MB, "{used} bytes");
 }

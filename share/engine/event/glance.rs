@@ -1,0 +1,158 @@
+//! Events of VMs, which are the most and the longest of a cloud: how little of one is enough?
+//!
+//! First comes what OpenNebula knows of a VM, with its name; far behind that stand the tag, and the record of a handle.
+//!
+//! | the VM | read |
+//! |---|---|
+//! | runs, or is on its way; bears no cluster's name | its beginning: it is ours only if it is known as a handle here |
+//! | else | whether a word without which it is not ours occurs at all; if so, it is parsed |
+//!
+//! The name is certain: a machine of another name is never counted as a cluster's. A handle never runs. One that somebody
+//! starts before this front-end knows it is found by the sweep.
+
+use std::io::{self, Cursor, Read};
+
+use oneks_core::{attribute, names};
+
+use super::scan::{self, Found};
+use super::stdin;
+use super::vm_state::{self, Identity};
+use super::xml::Xml;
+use super::{Kind, Reason, Verdict, parse};
+use crate::handle::machine::{self, Place};
+
+/// How much of an event is its beginning. A name of 128 bytes, all of them escaped, leaves room to spare.
+const BEGINNING: u64 = 4 * 1024;
+
+/// Shorter events are parsed at once. Those without payload are among them.
+const SHORT: usize = 4 * 1024;
+
+/// Reads an event.
+///
+/// # Errors
+/// Those of the input.
+pub(super) fn read(mut input: impl Read) -> io::Result<Verdict> {
+    let mut held = Vec::new();
+    input.by_ref().take(BEGINNING).read_to_end(&mut held)?;
+    let vm = identity(&held);
+    if let Some(verdict) = settled(&vm) {
+        return Ok(verdict);
+    }
+    Ok(
+        match scan::look_for(attribute::OURS.as_bytes(), &mut held, &mut input)? {
+            Found::Nowhere(length) if length >= SHORT => Verdict::Drop(Reason::NotOurs),
+            Found::Nowhere(_) | Found::Kept => parse(Kind::VmState, Cursor::new(held).chain(input)),
+            // Too long for a machine of ours, but who knows.
+            Found::Beyond => vm
+                .id
+                .map_or(Verdict::Drop(Reason::Unreadable), |vm| Verdict::LookVm { vm }),
+        },
+    )
+}
+
+fn identity(beginning: &[u8]) -> Identity {
+    let payload = stdin::split(beginning).ok().flatten();
+    payload
+        .and_then(|(_, payload)| vm_state::identity(&mut Xml::new(payload)).ok())
+        .unwrap_or_default()
+}
+
+/// What follows from the beginning, if anything does.
+fn settled(vm: &Identity) -> Option<Verdict> {
+    if names::is_of_a_cluster(vm.name.as_deref()?) {
+        return None;
+    }
+    match machine::place(vm.state?, vm.lcm_state?) {
+        Place::Moves => Some(Verdict::Drop(Reason::NotOurs)),
+        Place::Runs => Some(Verdict::LookIfHandle { vm: vm.id? }),
+        Place::Waits | Place::Rests | Place::Done => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    /// Counts what is read of it.
+    struct Counted<'a>(&'a [u8], usize);
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.read(buf)?;
+            self.1 += n;
+            Ok(n)
+        }
+    }
+
+    fn event(name: &str, states: &str, filling: usize, user_template: &str) -> String {
+        let filling = "<X>y</X>".repeat(filling / 8);
+        STANDARD.encode(format!(
+            "<VM><ID>17</ID><UID>2</UID><NAME>{name}</NAME><PERMISSIONS><OWNER_U>1</OWNER_U></PERMISSIONS>{states}\
+             <TEMPLATE>{filling}</TEMPLATE><USER_TEMPLATE>{user_template}</USER_TEMPLATE></VM>"
+        ))
+    }
+
+    const RUNS: &str = "<STATE>3</STATE><LCM_STATE>3</LCM_STATE>";
+    const BOOTS: &str = "<STATE>3</STATE><LCM_STATE>2</LCM_STATE>";
+    const OFF: &str = "<STATE>8</STATE><LCM_STATE>0</LCM_STATE>";
+    const TAG: &str = "<ONEKS><CLUSTER_ID>7</CLUSTER_ID></ONEKS>";
+    const HANDLE: &str = "<ONEKS_HANDLE>YES</ONEKS_HANDLE>";
+
+    #[test]
+    fn no_more_is_read_than_settles_it() {
+        let beginning = usize::try_from(BEGINNING).unwrap();
+        let far = 1024 * 1024;
+        let of_name = "&lt;".repeat(128);
+        for (name, states, filling, user_template, wanted, most) in [
+            ("web", RUNS, 8192, "", "handle?", beginning),
+            (&of_name, RUNS, 8192, "", "handle?", beginning),
+            ("web", BOOTS, far, "", "not ours", beginning),
+            ("oneks", BOOTS, far, TAG, "not ours", beginning),
+            // A handle that is known here leads to its cluster, any other to nothing.
+            ("my cluster", RUNS, 8192, HANDLE, "handle?", beginning),
+            ("my cluster", OFF, 8192, HANDLE, "handle", usize::MAX),
+            ("web", OFF, 8192, "", "not ours", usize::MAX),
+            ("web", OFF, far, "", "not ours", usize::MAX),
+            ("oneks-7-x", RUNS, 8192, TAG, "ours", usize::MAX),
+            ("oneks-7-x", OFF, 100, TAG, "ours", usize::MAX),
+            ("oneks-7-x", RUNS, far, TAG, "look", usize::MAX),
+            ("oneks-7-x", RUNS, far, "", "not ours", usize::MAX),
+            ("web", OFF, far, TAG, "look", usize::MAX),
+            ("oneks-7-x", "", far, TAG, "look", usize::MAX),
+        ] {
+            let event = event(name, states, filling, user_template);
+            let mut input = Counted(event.as_bytes(), 0);
+            let verdict = read(&mut input).unwrap();
+            let told = match &verdict {
+                Verdict::Drop(Reason::NotOurs) => "not ours",
+                Verdict::LookIfHandle { vm: 17 } => "handle?",
+                Verdict::LookHandle { vm: 17, .. } => "handle",
+                Verdict::LookVm { vm: 17 } => "look",
+                Verdict::Look { clusters, .. } if clusters == &[7] => "ours",
+                other => panic!("{name} {states}: {other:?}"),
+            };
+            assert_eq!(told, wanted, "{name} {states} {filling} {user_template}");
+            assert!(input.1 <= most, "{name} {states}: {} bytes", input.1);
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_settled_by_its_beginning() {
+        for (xml, reason) in [
+            ("", Reason::Empty),
+            (
+                "<VM><ID>17</ID><NAME>web</NAME><STATE>x</STATE><LCM_STATE>3</LCM_STATE></VM>",
+                Reason::NotOurs,
+            ),
+            (
+                "<HOST><ID>17</ID><NAME>web</NAME><STATE>3</STATE><LCM_STATE>3</LCM_STATE>",
+                Reason::Unreadable,
+            ),
+        ] {
+            let coded = STANDARD.encode(xml);
+            assert_eq!(read(coded.as_bytes()).unwrap(), Verdict::Drop(reason), "{xml}");
+        }
+    }
+}
