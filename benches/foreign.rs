@@ -19,15 +19,18 @@ pub fn measure(effort: Effort, report: &mut Report) {
         Program::new("/bin/true", "/bin/true"),
         Program::new("vm_state", prefix.hook("vm_state")).with(prefix.environment()),
         Program::new("document", prefix.hook("document")).with(prefix.environment()),
+        Program::new("vm_state, powered off", prefix.hook("vm_state")).with(prefix.environment()),
     ];
     for (size, bytes, most) in [("8 KiB", 8 * KIB, 1.3), ("1 MiB", 1024 * KIB, 2.0)] {
-        let (vm, document) = (payload::vm(bytes), payload::document(bytes));
-        let input = |program: &Program| {
-            if program.name == "document" {
-                &document
-            } else {
-                &vm
-            }
+        let (vm, off, document) = (
+            payload::vm(bytes),
+            payload::vm_off(bytes),
+            payload::document(bytes),
+        );
+        let input = |program: &Program| match program.name {
+            "document" => &document,
+            "vm_state, powered off" => &off,
+            _ => &vm,
         };
         let mut costs: Vec<Vec<_>> = vec![Vec::new(); programs.len()];
         for _ in 0..effort.of(400, 40) {

@@ -127,6 +127,8 @@ pub enum Reason {
     CallFailed,
     /// The object is somebody else's.
     NotOurs,
+    /// The document is none that this front-end knows as a cluster's.
+    NotKnown,
     /// The call changes nothing that users say.
     NothingAsked,
     /// The hooks wrote it themselves.
@@ -145,6 +147,7 @@ impl fmt::Display for Reason {
             Self::UnknownCall => "a call that this hook is not for",
             Self::CallFailed => "the call failed",
             Self::NotOurs => "not ours",
+            Self::NotKnown => "not known here",
             Self::NothingAsked => "nothing that users say",
             Self::OurOwn => "written by the hooks themselves",
             Self::StillExecuting => "the command is still running",
@@ -155,11 +158,17 @@ impl fmt::Display for Reason {
 
 /// Reads an event from a hook's standard input, no further than needed.
 pub fn read(kind: Kind, input: impl Read) -> Verdict {
-    // Nearly all events of VMs are other people's, and they are the largest.
-    if kind == Kind::VmState {
-        return glance::read(input).unwrap_or(Verdict::Drop(Reason::Unreadable));
-    }
-    parse(kind, input)
+    read_knowing(kind, input, &|_| true)
+}
+
+/// Like [`read`]. `known` says which documents this front-end knows as clusters': of others less is read.
+pub fn read_knowing(kind: Kind, input: impl Read, known: &dyn Fn(u32) -> bool) -> Verdict {
+    let verdict = match kind {
+        Kind::VmState => glance::vm(input),
+        Kind::Document => glance::document(input, known),
+        Kind::VmUpdate | Kind::GuestExec | Kind::Vrouter => return parse(kind, input),
+    };
+    verdict.unwrap_or(Verdict::Drop(Reason::Unreadable))
 }
 
 fn parse(kind: Kind, input: impl Read) -> Verdict {

@@ -36,7 +36,7 @@ const TRY_AGAIN: u8 = 75;
 
 /// Runs the hook for one kind of event. Foreign events end here at once: no configuration, no connection.
 pub fn main(kind: Kind) -> ExitCode {
-    match event::read(kind, io::stdin().lock()) {
+    match event::read_knowing(kind, io::stdin().lock(), &is_known) {
         Verdict::Drop(_) => ExitCode::SUCCESS,
         Verdict::Look { clusters, hints } => {
             let owners = Owners::new(Layout::of(&Environment::process()).locks);
@@ -46,11 +46,8 @@ pub fn main(kind: Kind) -> ExitCode {
             }
             finish(serve(kind, &clusters, &hints))
         }
-        Verdict::LookIfKnown { cluster } => match gate().knows(cluster) {
-            Ok(false) => ExitCode::SUCCESS,
-            // In doubt, a look shows it.
-            Ok(true) | Err(_) => finish(serve(kind, &[cluster], &Hints::none())),
-        },
+        Verdict::LookIfKnown { cluster } if !is_known(cluster) => ExitCode::SUCCESS,
+        Verdict::LookIfKnown { cluster } => finish(serve(kind, &[cluster], &Hints::none())),
         Verdict::LookVm { vm } => match known_handle(vm) {
             Some(cluster) => finish(serve(kind, &[cluster], &Hints::handle(vm))),
             None => finish(serve_vm(kind, vm)),
@@ -113,6 +110,11 @@ fn way(locks: &Path, vm: u32, owner: Option<u32>, claimed: Option<u32>, place: P
         return Way::Nowhere;
     }
     Way::Cluster(cluster)
+}
+
+/// Is the document known as a cluster's here? In doubt it is, and a look shows it.
+fn is_known(cluster: u32) -> bool {
+    gate().knows(cluster).unwrap_or(true)
 }
 
 /// The cluster of a VM that is known as a handle here.
@@ -251,7 +253,7 @@ pub fn event_through<F: GateFs>(
     input: impl io::Read,
     now: u64,
 ) -> anyhow::Result<()> {
-    match event::read(kind, input) {
+    match event::read_knowing(kind, input, &|id| gate.knows(id).unwrap_or(true)) {
         Verdict::Drop(_) => Ok(()),
         Verdict::Look { clusters, hints } => believed(&service.owners, clusters, &hints)
             .into_iter()

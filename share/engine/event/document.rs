@@ -135,6 +135,21 @@ fn update<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
     }
 }
 
+/// The document of an update that has not failed; nothing for any other call. It stands before any string.
+pub(super) fn updated<R: Read>(call: &str, xml: Xml<R>) -> Option<u32> {
+    if call != "one.document.update" {
+        return None;
+    }
+    let mut call = Call::new(xml);
+    loop {
+        match call.next().ok()? {
+            Part::Result(true) | Part::In(1) => {}
+            Part::In(2) => return call.id().ok()?,
+            _ => return None,
+        }
+    }
+}
+
 /// There is no string of the caller in it; the document is as oned keeps it.
 fn delete<R: Read>(call: &mut Call<R>) -> Result<Verdict, Damaged> {
     let mut id = None;

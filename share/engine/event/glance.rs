@@ -1,16 +1,18 @@
-//! Events of VMs, which are the most and the longest of a cloud: how little of one is enough?
+//! How little of an event is enough? The longest of a cloud are those of other people's VMs and of OneFlow's services.
 //!
-//! First comes what OpenNebula knows of a VM, with its name; far behind that stand the tag, and the record of a handle.
+//! First comes what OpenNebula knows of a VM, with its name; far behind that stand the tag, and the record of a handle. Of
+//! an update first comes the id of the document.
 //!
-//! | the VM | read |
+//! | the event is of | read |
 //! |---|---|
-//! | runs, or is on its way; bears no cluster's name | its beginning: it is ours only if it is known as a handle here |
-//! | else | whether a word without which it is not ours occurs at all; if so, it is parsed |
+//! | a VM that runs or is on its way, and bears no cluster's name | its beginning: it is ours only if it is known as a handle here |
+//! | any other VM | whether a word without which it is not ours occurs at all; if so, it is parsed |
+//! | a long update of a document that is not known here | its beginning |
 //!
-//! The name is certain: a machine of another name is never counted as a cluster's. A handle never runs. One that somebody
-//! starts before this front-end knows it is found by the sweep.
+//! The name is certain: a machine of another name is never counted as a cluster's. A handle never runs. A handle that
+//! somebody starts, or a cluster that somebody writes so much to, before this front-end knows of it, is found by the sweep.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 use oneks_core::{attribute, names};
 
@@ -18,20 +20,26 @@ use super::scan::{self, Found};
 use super::stdin;
 use super::vm_state::{self, Identity};
 use super::xml::Xml;
-use super::{Kind, Reason, Verdict, parse};
+use super::{Kind, Reason, Verdict, document, parse};
 use crate::handle::machine::{self, Place};
 
-/// How much of an event is its beginning. A name of 128 bytes, all of them escaped, leaves room to spare.
+/// How much of a VM's event is its beginning. A name of 128 bytes, all of them escaped, leaves room to spare.
 const BEGINNING: u64 = 4 * 1024;
 
-/// Shorter events are parsed at once. Those without payload are among them.
+/// Shorter events of VMs are parsed at once. Those without payload are among them.
 const SHORT: usize = 4 * 1024;
 
-/// Reads an event.
+/// Longer updates are long. A SPEC with ten node groups has a third of it.
+const LONG: u64 = 16 * 1024;
+
+/// How much is read at once. More than fits into a pipe is not there, and whoever fills it is woken each time.
+const PIECE: usize = 64 * 1024;
+
+/// Reads the event of a VM.
 ///
 /// # Errors
 /// Those of the input.
-pub(super) fn read(mut input: impl Read) -> io::Result<Verdict> {
+pub(super) fn vm(mut input: impl Read) -> io::Result<Verdict> {
     let mut held = Vec::new();
     input.by_ref().take(BEGINNING).read_to_end(&mut held)?;
     let vm = identity(&held);
@@ -41,12 +49,36 @@ pub(super) fn read(mut input: impl Read) -> io::Result<Verdict> {
     Ok(
         match scan::look_for(attribute::OURS.as_bytes(), &mut held, &mut input)? {
             Found::Nowhere(length) if length >= SHORT => Verdict::Drop(Reason::NotOurs),
-            Found::Nowhere(_) | Found::Kept => parse(Kind::VmState, Cursor::new(held).chain(input)),
+            Found::Nowhere(_) | Found::Kept => whole(Kind::VmState, held, input),
             // Too long for a machine of ours, but who knows.
             Found::Beyond => vm
                 .id
                 .map_or(Verdict::Drop(Reason::Unreadable), |vm| Verdict::LookVm { vm }),
         },
+    )
+}
+
+/// Reads an event of documents. `known` says which of them this front-end knows as clusters'.
+///
+/// # Errors
+/// Those of the input.
+pub(super) fn document(mut input: impl Read, known: &dyn Fn(u32) -> bool) -> io::Result<Verdict> {
+    let mut held = Vec::new();
+    let length = input.by_ref().take(LONG).read_to_end(&mut held)?;
+    if length as u64 == LONG
+        && let Some((words, payload)) = stdin::split(&held[..])?
+        && let Some(id) = document::updated(words.first().map_or("", String::as_str), Xml::new(payload))
+        && !known(id)
+    {
+        return Ok(Verdict::Drop(Reason::NotKnown));
+    }
+    Ok(whole(Kind::Document, held, input))
+}
+
+fn whole(kind: Kind, held: Vec<u8>, input: impl Read) -> Verdict {
+    parse(
+        kind,
+        Cursor::new(held).chain(BufReader::with_capacity(PIECE, input)),
     )
 }
 
@@ -124,7 +156,7 @@ mod tests {
         ] {
             let event = event(name, states, filling, user_template);
             let mut input = Counted(event.as_bytes(), 0);
-            let verdict = read(&mut input).unwrap();
+            let verdict = vm(&mut input).unwrap();
             let told = match &verdict {
                 Verdict::Drop(Reason::NotOurs) => "not ours",
                 Verdict::LookIfHandle { vm: 17 } => "handle?",
@@ -152,7 +184,43 @@ mod tests {
             ),
         ] {
             let coded = STANDARD.encode(xml);
-            assert_eq!(read(coded.as_bytes()).unwrap(), Verdict::Drop(reason), "{xml}");
+            assert_eq!(vm(coded.as_bytes()).unwrap(), Verdict::Drop(reason), "{xml}");
+        }
+    }
+
+    #[test]
+    fn a_long_update_of_an_unknown_document_is_not_read() {
+        let update = |body: &str| {
+            let xml = format!(
+                "<CALL_INFO><RESULT>1</RESULT><PARAMETERS><PARAMETER><POSITION>2</POSITION><TYPE>IN</TYPE>\
+                 <VALUE>7</VALUE></PARAMETER><PARAMETER><POSITION>3</POSITION><TYPE>IN</TYPE><VALUE>{body}</VALUE>\
+                 </PARAMETER><PARAMETER><POSITION>4</POSITION><TYPE>IN</TYPE><VALUE>1</VALUE></PARAMETER></PARAMETERS>\
+                 <EXTRA/></CALL_INFO>"
+            );
+            STANDARD.encode(xml)
+        };
+        let long = |name: &str| update(&format!("{name}=\"{}\"", "x".repeat(20_000)));
+        let short = |name: &str| update(&format!("{name}=\"1\""));
+        for (call, payload, known, wanted) in [
+            ("update", long("SPEC"), false, "not known here"),
+            ("update", long("SPEC"), true, "look"),
+            ("update", long("BODY"), true, "nothing that users say"),
+            ("update", short("SPEC"), false, "look"),
+            ("update", short("BODY"), false, "nothing that users say"),
+            ("chown", long("SPEC"), false, "look"),
+        ] {
+            let event = format!("one.document.{call} {payload}");
+            let mut input = Counted(event.as_bytes(), 0);
+            let verdict = document(&mut input, &|_| known).unwrap();
+            let told = match &verdict {
+                Verdict::Drop(reason) => reason.to_string(),
+                Verdict::Look { clusters, .. } if clusters == &[7] => "look".to_owned(),
+                other => panic!("{call}: {other:?}"),
+            };
+            assert_eq!(told, wanted, "{call} of {} bytes, known: {known}", event.len());
+            if verdict == Verdict::Drop(Reason::NotKnown) {
+                assert!(input.1 as u64 <= LONG, "{}", input.1);
+            }
         }
     }
 }

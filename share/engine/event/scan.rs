@@ -45,39 +45,41 @@ pub(super) fn look_for(word: &[u8], held: &mut Vec<u8>, input: &mut impl Read) -
     let looks = looks(word);
     let finders = looks.each_ref().map(Finder::new);
     let is_in = |bytes: &[u8]| finders.iter().any(|finder| finder.find(bytes).is_some());
-    // A look that the end of a piece cuts in two is found with the next one.
-    let tail = word.len() * 2;
-    let (mut from, mut ended) = (0, false);
-    loop {
-        if is_in(&held[from..]) {
-            return Ok(Found::Kept);
-        }
-        if ended {
-            return Ok(Found::Nowhere(held.len()));
-        }
-        if held.len() >= KEPT {
-            break;
-        }
-        from = held.len().saturating_sub(tail);
-        ended = read_piece(input, held)? == 0;
+    if is_in(held) {
+        return Ok(Found::Kept);
     }
-    let mut length = held.len();
-    let mut piece = held[length - tail..].to_vec();
+    // In front of each piece stands the end of the one before, with what may be half a look.
+    let most = word.len() * 2;
+    let mut buffer = vec![0; most + PIECE];
+    let mut tail = held.len().min(most);
+    buffer[..tail].copy_from_slice(&held[held.len() - tail..]);
+    let (mut length, mut all) = (held.len(), true);
     loop {
-        let read = read_piece(input, &mut piece)?;
+        let read = read_some(input, &mut buffer[tail..])?;
         if read == 0 {
             return Ok(Found::Nowhere(length));
         }
-        if is_in(&piece) {
-            return Ok(Found::Beyond);
-        }
         length += read;
-        piece.drain(..piece.len() - tail);
+        let end = tail + read;
+        all &= length <= KEPT;
+        if all {
+            held.extend_from_slice(&buffer[tail..end]);
+        }
+        if is_in(&buffer[..end]) {
+            return Ok(if all { Found::Kept } else { Found::Beyond });
+        }
+        tail = end.min(most);
+        buffer.copy_within(end - tail..end, 0);
     }
 }
 
-fn read_piece(input: &mut impl Read, to: &mut Vec<u8>) -> io::Result<usize> {
-    input.take(PIECE as u64).read_to_end(to)
+fn read_some(input: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match input.read(to) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
 }
 
 #[cfg(test)]
