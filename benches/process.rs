@@ -125,28 +125,30 @@ impl Program {
 
 /// The smallest Rust program, compiled as a release is.
 pub fn empty(folder: &Path) -> Program {
+    let path = folder.join("empty");
+    assert!(compiled(folder, &path, &[]));
+    Program::new("an empty program", path)
+}
+
+/// The same with a C library of its own, if the toolchain has one.
+pub fn empty_static(folder: &Path) -> Option<Program> {
+    let path = folder.join("empty_static");
+    let target = format!("--target={}-unknown-linux-musl", std::env::consts::ARCH);
+    compiled(folder, &path, &[&target]).then(|| Program::new("an empty static program", path))
+}
+
+fn compiled(folder: &Path, to: &Path, options: &[&str]) -> bool {
     let source = folder.join("empty.rs");
     std::fs::write(&source, "fn main() {}\n").unwrap();
-    let path = folder.join("empty");
-    let done = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()))
-        .args([
-            "--edition",
-            "2024",
-            "-C",
-            "opt-level=z",
-            "-C",
-            "panic=abort",
-            "-C",
-            "strip=symbols",
-            "-C",
-            "lto=fat",
-        ])
+    let usual = ["opt-level=z", "panic=abort", "strip=symbols", "lto=fat"];
+    let output = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()))
+        .args(["--edition", "2024"])
+        .args(usual.map(|option| format!("-C{option}")))
+        .args(options)
         .arg("-o")
-        .args([&path, &source])
-        .status()
-        .unwrap();
-    assert!(done.success());
-    Program::new("an empty program", path)
+        .args([to, &source])
+        .output();
+    output.unwrap().status.success()
 }
 
 /// The middle one, in milliseconds.

@@ -13,23 +13,24 @@ use std::process::Command;
 /// A linker script in the place of `libgcc_s.so`, found first.
 const SCRIPT: &str = "INPUT(-lgcc_eh -lgcc)\n";
 
-/// Leaves out what only unwinding needs.
-const NO_UNWINDING: &str =
-    "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .bss;\n";
+/// Leaves out what only unwinding needs. The start files of a static program refer to what they bring themselves.
+const NO_UNWINDING: &str = "SECTIONS { /DISCARD/ : { *(EXCLUDE_FILE(*crt*.o) .eh_frame) \
+     *(.gcc_except_table .gcc_except_table.*) } } INSERT AFTER .bss;\n";
 
 fn main() {
     println!("cargo::rerun-if-changed=share/build.rs");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|v| v == value);
     let Ok(out) = std::env::var("OUT_DIR") else { return };
     // The profiles of releases end at a panic; a build script is told of the profile alone.
-    if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") {
+    let linux = is("CARGO_CFG_TARGET_OS", "linux");
+    if linux && is("PROFILE", "release") {
         let script = Path::new(&out).join("no_unwinding.ld");
         if std::fs::write(&script, NO_UNWINDING).is_ok() {
             println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr");
             println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
         }
     }
-    if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") || !has_static() {
+    if !linux || !is("CARGO_CFG_TARGET_ENV", "gnu") || !has_static() {
         return;
     }
     if std::fs::write(Path::new(&out).join("libgcc_s.so"), SCRIPT).is_ok() {

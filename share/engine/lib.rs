@@ -21,6 +21,7 @@ pub mod hook;
 pub mod layout;
 pub mod logging;
 pub mod made_for;
+#[cfg(feature = "command")]
 pub mod manual;
 pub mod notes;
 pub mod observe;

@@ -1,4 +1,5 @@
-//! An installation in a temporary folder, made of the executables that cargo has just built.
+//! An installation in a temporary folder, made of the executables that cargo has just built, or of those in the folder
+//! that `ONEKS_PROGRAMS` names, such as `install.sh --build` makes.
 
 use std::fs;
 use std::io::Write;
@@ -23,6 +24,14 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("lib/oneks/drivers/dummy/dummy", env!("CARGO_BIN_EXE_dummy")),
 ];
 
+/// The executable that is to be tried.
+fn program(built: &str) -> PathBuf {
+    let built = Path::new(built);
+    let given = std::env::var_os("ONEKS_PROGRAMS").map(PathBuf::from);
+    let given = given.map(|folder| folder.join(built.file_name().unwrap()));
+    given.unwrap_or_else(|| built.to_owned())
+}
+
 /// An installation below a temporary folder, with credentials and an endpoint.
 pub struct Prefix {
     folder: tempfile::TempDir,
@@ -37,7 +46,7 @@ impl Prefix {
         for (to, from) in PROGRAMS {
             let to = root.join(to);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            std::os::unix::fs::symlink(from, to).unwrap();
+            std::os::unix::fs::symlink(program(from), to).unwrap();
         }
         let profiles = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/profiles");
         fs::create_dir_all(root.join("var/oneks")).unwrap();
