@@ -19,19 +19,19 @@ pub fn measure(effort: Effort, report: &mut Report) {
         Program::new("/bin/true", "/bin/true"),
         Program::new("vm_state", prefix.hook("vm_state")).with(prefix.environment()),
         Program::new("document", prefix.hook("document")).with(prefix.environment()),
-        Program::new("vm_state, powered off", prefix.hook("vm_state")).with(prefix.environment()),
+        Program::new("vm_state, pending", prefix.hook("vm_state")).with(prefix.environment()),
     ];
     let measured = programs.len();
     programs.extend(empty_static(folder.path()));
     for (size, bytes, most) in [("8 KiB", 8 * KIB, 1.3), ("1 MiB", 1024 * KIB, 2.0)] {
-        let (vm, off, document) = (
+        let (vm, pending, document) = (
             payload::vm(bytes),
-            payload::vm_off(bytes),
+            payload::vm_pending(bytes),
             payload::document(bytes),
         );
         let input = |program: &Program| match program.name {
             "document" => &document,
-            "vm_state, powered off" => &off,
+            "vm_state, pending" => &pending,
             _ => &vm,
         };
         let mut costs: Vec<Vec<_>> = vec![Vec::new(); programs.len()];

@@ -11,10 +11,10 @@ pub fn vm(bytes: usize) -> Vec<u8> {
     STANDARD.encode(grown(&xml, "</TEMPLATE>", bytes)).into_bytes()
 }
 
-/// The same of one that was powered off: such a one could be a handle.
-pub fn vm_off(bytes: usize) -> Vec<u8> {
+/// The same of one that is pending: such a one could be a handle.
+pub fn vm_pending(bytes: usize) -> Vec<u8> {
     let xml = String::from_utf8(STANDARD.decode(vm(bytes)).unwrap()).unwrap();
-    let xml = xml.replacen("<STATE>3</STATE>", "<STATE>8</STATE>", 1).replacen(
+    let xml = xml.replacen("<STATE>3</STATE>", "<STATE>1</STATE>", 1).replacen(
         "<LCM_STATE>3</LCM_STATE>",
         "<LCM_STATE>0</LCM_STATE>",
         1,

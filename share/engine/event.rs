@@ -95,8 +95,8 @@ pub enum Verdict {
         /// The VM.
         vm: u32,
     },
-    /// Look at this VM if it is known as a handle on this front-end: the event was not read as far as that, or what the VM
-    /// says was replaced as a whole.
+    /// Look at this VM if it is known as a handle on this front-end: what it says was replaced as a whole, and the event
+    /// does not say what it was.
     LookIfHandle {
         /// The VM.
         vm: u32,
@@ -156,15 +156,32 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Reads an event from a hook's standard input, no further than needed.
-pub fn read(kind: Kind, input: impl Read) -> Verdict {
-    read_knowing(kind, input, &|_| true)
+/// What this front-end knows: of other things less is read.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// Is this document a cluster's?
+    pub cluster: &'a dyn Fn(u32) -> bool,
+    /// Is this VM a handle?
+    pub handle: &'a dyn Fn(u32) -> bool,
 }
 
-/// Like [`read`]. `known` says which documents this front-end knows as clusters': of others less is read.
-pub fn read_knowing(kind: Kind, input: impl Read, known: &dyn Fn(u32) -> bool) -> Verdict {
+impl Known<'_> {
+    /// Everything may be ours.
+    pub const ALL: Self = Self {
+        cluster: &|_| true,
+        handle: &|_| true,
+    };
+}
+
+/// Reads an event from a hook's standard input, no further than needed, whatever is known.
+pub fn read(kind: Kind, input: impl Read) -> Verdict {
+    read_knowing(kind, input, Known::ALL)
+}
+
+/// Like [`read`], of an event that is most likely about something that is not known here.
+pub fn read_knowing(kind: Kind, input: impl Read, known: Known) -> Verdict {
     let verdict = match kind {
-        Kind::VmState => glance::vm(input),
+        Kind::VmState => glance::vm(input, known),
         Kind::Document => glance::document(input, known),
         Kind::VmUpdate | Kind::GuestExec | Kind::Vrouter => return parse(kind, input),
     };

@@ -13,7 +13,7 @@ use opennebula::objects::Vm;
 
 use crate::clock;
 use crate::config::Config;
-use crate::event::{self, Kind, Verdict};
+use crate::event::{self, Kind, Known, Verdict};
 use crate::gate::{Gate, GateFs, Hints, Outcome, VmNote};
 use crate::handle::machine::{self, Place};
 use crate::handle::note::Handles;
@@ -36,7 +36,11 @@ const TRY_AGAIN: u8 = 75;
 
 /// Runs the hook for one kind of event. Foreign events end here at once: no configuration, no connection.
 pub fn main(kind: Kind) -> ExitCode {
-    match event::read_knowing(kind, io::stdin().lock(), &is_known) {
+    let known = Known {
+        cluster: &is_known,
+        handle: &|vm| known_handle(vm).is_some(),
+    };
+    match event::read_knowing(kind, io::stdin().lock(), known) {
         Verdict::Drop(_) => ExitCode::SUCCESS,
         Verdict::Look { clusters, hints } => {
             let owners = Owners::new(Layout::of(&Environment::process()).locks);
@@ -253,7 +257,11 @@ pub fn event_through<F: GateFs>(
     input: impl io::Read,
     now: u64,
 ) -> anyhow::Result<()> {
-    match event::read_knowing(kind, input, &|id| gate.knows(id).unwrap_or(true)) {
+    let known = Known {
+        cluster: &|id| gate.knows(id).unwrap_or(true),
+        handle: &|vm| Handles::new(gate.dir()).cluster(vm).is_some(),
+    };
+    match event::read_knowing(kind, input, known) {
         Verdict::Drop(_) => Ok(()),
         Verdict::Look { clusters, hints } => believed(&service.owners, clusters, &hints)
             .into_iter()

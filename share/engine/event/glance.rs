@@ -5,22 +5,23 @@
 //!
 //! | the event is of | read |
 //! |---|---|
-//! | a VM that runs or is on its way, and bears no cluster's name | its beginning: it is ours only if it is known as a handle here |
+//! | a VM that bears no cluster's name, is not known here as a handle, and has left PENDING and HOLD | its beginning |
 //! | any other VM | whether a word without which it is not ours occurs at all; if so, it is parsed |
-//! | a long update of a document that is not known here | its beginning |
+//! | a long update of a document that is not known here as a cluster's | its beginning |
 //!
-//! The name is certain: a machine of another name is never counted as a cluster's. A handle never runs. A handle that
-//! somebody starts, or a cluster that somebody writes so much to, before this front-end knows of it, is found by the sweep.
+//! The name is certain: a machine of another name is never counted as a cluster's. Handles are on hold when they come. What
+//! somebody does to a handle, or writes at length to a cluster, before this front-end knows of it, is found by the sweep.
 
 use std::io::{self, BufReader, Cursor, Read};
 
 use oneks_core::{attribute, names};
+use opennebula::objects::VmState;
 
 use super::scan::{self, Found};
 use super::stdin;
 use super::vm_state::{self, Identity};
 use super::xml::Xml;
-use super::{Kind, Reason, Verdict, document, parse};
+use super::{Kind, Known, Reason, Verdict, document, parse};
 use crate::handle::machine::{self, Place};
 
 /// How much of a VM's event is its beginning. A name of 128 bytes, all of them escaped, leaves room to spare.
@@ -35,16 +36,16 @@ const LONG: u64 = 16 * 1024;
 /// How much is read at once. More than fits into a pipe is not there, and whoever fills it is woken each time.
 const PIECE: usize = 64 * 1024;
 
-/// Reads the event of a VM.
+/// Reads an event of VMs.
 ///
 /// # Errors
 /// Those of the input.
-pub(super) fn vm(mut input: impl Read) -> io::Result<Verdict> {
+pub(super) fn vm(mut input: impl Read, known: Known) -> io::Result<Verdict> {
     let mut held = Vec::new();
     input.by_ref().take(BEGINNING).read_to_end(&mut held)?;
     let vm = identity(&held);
-    if let Some(verdict) = settled(&vm) {
-        return Ok(verdict);
+    if is_settled(&vm, known).unwrap_or(false) {
+        return Ok(Verdict::Drop(Reason::NotOurs));
     }
     Ok(
         match scan::look_for(attribute::OURS.as_bytes(), &mut held, &mut input)? {
@@ -58,17 +59,17 @@ pub(super) fn vm(mut input: impl Read) -> io::Result<Verdict> {
     )
 }
 
-/// Reads an event of documents. `known` says which of them this front-end knows as clusters'.
+/// Reads an event of documents.
 ///
 /// # Errors
 /// Those of the input.
-pub(super) fn document(mut input: impl Read, known: &dyn Fn(u32) -> bool) -> io::Result<Verdict> {
+pub(super) fn document(mut input: impl Read, known: Known) -> io::Result<Verdict> {
     let mut held = Vec::new();
     let length = input.by_ref().take(LONG).read_to_end(&mut held)?;
     if length as u64 == LONG
         && let Some((words, payload)) = stdin::split(&held[..])?
         && let Some(id) = document::updated(words.first().map_or("", String::as_str), Xml::new(payload))
-        && !known(id)
+        && !(known.cluster)(id)
     {
         return Ok(Verdict::Drop(Reason::NotKnown));
     }
@@ -89,16 +90,17 @@ fn identity(beginning: &[u8]) -> Identity {
         .unwrap_or_default()
 }
 
-/// What follows from the beginning, if anything does.
-fn settled(vm: &Identity) -> Option<Verdict> {
+/// Does the beginning show that the VM is nobody's of ours? Nothing where it does not say enough.
+fn is_settled(vm: &Identity, known: Known) -> Option<bool> {
     if names::is_of_a_cluster(vm.name.as_deref()?) {
-        return None;
+        return Some(false);
     }
-    match machine::place(vm.state?, vm.lcm_state?) {
-        Place::Moves => Some(Verdict::Drop(Reason::NotOurs)),
-        Place::Runs => Some(Verdict::LookIfHandle { vm: vm.id? }),
-        Place::Waits | Place::Rests | Place::Done => None,
-    }
+    let comes = match machine::place(vm.state?, vm.lcm_state?) {
+        Place::Waits => true,
+        Place::Rests => vm.state? == VmState::Hold,
+        Place::Runs | Place::Moves | Place::Done => false,
+    };
+    Some(!comes && !(known.handle)(vm.id?))
 }
 
 #[cfg(test)]
@@ -129,6 +131,9 @@ mod tests {
     const RUNS: &str = "<STATE>3</STATE><LCM_STATE>3</LCM_STATE>";
     const BOOTS: &str = "<STATE>3</STATE><LCM_STATE>2</LCM_STATE>";
     const OFF: &str = "<STATE>8</STATE><LCM_STATE>0</LCM_STATE>";
+    const PENDING: &str = "<STATE>1</STATE><LCM_STATE>0</LCM_STATE>";
+    const HOLD: &str = "<STATE>2</STATE><LCM_STATE>0</LCM_STATE>";
+    const DONE: &str = "<STATE>6</STATE><LCM_STATE>0</LCM_STATE>";
     const TAG: &str = "<ONEKS><CLUSTER_ID>7</CLUSTER_ID></ONEKS>";
     const HANDLE: &str = "<ONEKS_HANDLE>YES</ONEKS_HANDLE>";
 
@@ -137,35 +142,41 @@ mod tests {
         let beginning = usize::try_from(BEGINNING).unwrap();
         let far = 1024 * 1024;
         let of_name = "&lt;".repeat(128);
-        for (name, states, filling, user_template, wanted, most) in [
-            ("web", RUNS, 8192, "", "handle?", beginning),
-            (&of_name, RUNS, 8192, "", "handle?", beginning),
-            ("web", BOOTS, far, "", "not ours", beginning),
-            ("oneks", BOOTS, far, TAG, "not ours", beginning),
-            // A handle that is known here leads to its cluster, any other to nothing.
-            ("my cluster", RUNS, 8192, HANDLE, "handle?", beginning),
-            ("my cluster", OFF, 8192, HANDLE, "handle", usize::MAX),
-            ("web", OFF, 8192, "", "not ours", usize::MAX),
-            ("web", OFF, far, "", "not ours", usize::MAX),
-            ("oneks-7-x", RUNS, 8192, TAG, "ours", usize::MAX),
-            ("oneks-7-x", OFF, 100, TAG, "ours", usize::MAX),
-            ("oneks-7-x", RUNS, far, TAG, "look", usize::MAX),
-            ("oneks-7-x", RUNS, far, "", "not ours", usize::MAX),
-            ("web", OFF, far, TAG, "look", usize::MAX),
-            ("oneks-7-x", "", far, TAG, "look", usize::MAX),
+        for (name, states, filling, user_template, handle, wanted, most) in [
+            ("web", RUNS, 8192, "", false, "not ours", beginning),
+            (&of_name, RUNS, 8192, "", false, "not ours", beginning),
+            ("web", BOOTS, far, "", false, "not ours", beginning),
+            ("web", OFF, far, "", false, "not ours", beginning),
+            ("web", DONE, far, TAG, false, "not ours", beginning),
+            ("oneks", BOOTS, far, TAG, false, "not ours", beginning),
+            ("web", HOLD, 8192, "", false, "not ours", usize::MAX),
+            ("web", PENDING, far, "", false, "not ours", usize::MAX),
+            ("my cluster", HOLD, 8192, HANDLE, false, "handle", usize::MAX),
+            ("my cluster", DONE, 8192, HANDLE, false, "not ours", beginning),
+            ("my cluster", DONE, 8192, HANDLE, true, "handle", usize::MAX),
+            ("my cluster", RUNS, 8192, HANDLE, true, "handle", usize::MAX),
+            ("oneks-7-x", RUNS, 8192, TAG, false, "ours", usize::MAX),
+            ("oneks-7-x", OFF, 100, TAG, false, "ours", usize::MAX),
+            ("oneks-7-x", RUNS, far, TAG, false, "look", usize::MAX),
+            ("oneks-7-x", RUNS, far, "", false, "not ours", usize::MAX),
+            ("web", HOLD, far, TAG, false, "look", usize::MAX),
+            ("oneks-7-x", "", far, TAG, false, "look", usize::MAX),
         ] {
             let event = event(name, states, filling, user_template);
             let mut input = Counted(event.as_bytes(), 0);
-            let verdict = vm(&mut input).unwrap();
+            let known = Known {
+                handle: &|vm| handle && vm == 17,
+                ..Known::ALL
+            };
+            let verdict = vm(&mut input, known).unwrap();
             let told = match &verdict {
                 Verdict::Drop(Reason::NotOurs) => "not ours",
-                Verdict::LookIfHandle { vm: 17 } => "handle?",
                 Verdict::LookHandle { vm: 17, .. } => "handle",
                 Verdict::LookVm { vm: 17 } => "look",
                 Verdict::Look { clusters, .. } if clusters == &[7] => "ours",
                 other => panic!("{name} {states}: {other:?}"),
             };
-            assert_eq!(told, wanted, "{name} {states} {filling} {user_template}");
+            assert_eq!(told, wanted, "{name} {states} {filling} {user_template} {handle}");
             assert!(input.1 <= most, "{name} {states}: {} bytes", input.1);
         }
     }
@@ -184,7 +195,11 @@ mod tests {
             ),
         ] {
             let coded = STANDARD.encode(xml);
-            assert_eq!(vm(coded.as_bytes()).unwrap(), Verdict::Drop(reason), "{xml}");
+            assert_eq!(
+                vm(coded.as_bytes(), Known::ALL).unwrap(),
+                Verdict::Drop(reason),
+                "{xml}"
+            );
         }
     }
 
@@ -211,13 +226,17 @@ mod tests {
         ] {
             let event = format!("one.document.{call} {payload}");
             let mut input = Counted(event.as_bytes(), 0);
-            let verdict = document(&mut input, &|_| known).unwrap();
+            let known = Known {
+                cluster: &|id| known && id == 7,
+                ..Known::ALL
+            };
+            let verdict = document(&mut input, known).unwrap();
             let told = match &verdict {
                 Verdict::Drop(reason) => reason.to_string(),
                 Verdict::Look { clusters, .. } if clusters == &[7] => "look".to_owned(),
                 other => panic!("{call}: {other:?}"),
             };
-            assert_eq!(told, wanted, "{call} of {} bytes, known: {known}", event.len());
+            assert_eq!(told, wanted, "{call} of {} bytes, {wanted}", event.len());
             if verdict == Verdict::Drop(Reason::NotKnown) {
                 assert!(input.1 as u64 <= LONG, "{}", input.1);
             }
