@@ -1,8 +1,10 @@
-//! Clouds with many clusters, which came to be through the hooks' own code in this process.
+//! Clouds with many clusters. They came to be through the hooks' own code in this process; of the largest clouds only one
+//! did, and the others are its copies.
 
-use oneks_sandbox::{Sandbox, Timings};
+use oneks_sandbox::{ObjectKind, Sandbox, Timings};
 use serde_json::{Value, json};
 
+use crate::support::copies::Model;
 use crate::support::life::Life;
 use crate::support::prefix::SERVER_SECRET;
 
@@ -69,6 +71,30 @@ pub fn with(clusters: usize, vms: usize, foreign: usize) -> Life {
     }
     life.pass_time(200);
     assert_eq!(life.errors, Vec::<String>::new());
+    life
+}
+
+/// A cloud in which so many clusters with so many VMs each run, ten of each user, beside so many VMs of others. The
+/// front-end knows none of them yet.
+pub fn of_copies(clusters: usize, vms: usize, foreign: usize) -> Life {
+    let mut life = roomy();
+    let mut model = Model::new(&mut life, &spec(vms));
+    for number in 1..clusters {
+        model.copy(&life, u32::try_from(number - 1).unwrap());
+    }
+    if foreign > 0 {
+        let text = "NAME=\"web\"\nCPU=\"0.1\"\nMEMORY=\"64\"";
+        let params = [text.into(), false.into()];
+        let vm = life.ask("mallory:mallorypw", "one.vm.allocate", &params);
+        life.pass_time(200);
+        let model = [(ObjectKind::Vm, u32::try_from(vm.as_int().unwrap()).unwrap())];
+        let owner = life.sandbox.vm(model[0].1).unwrap().meta.uid;
+        for _ in 1..foreign {
+            life.sandbox.copy(&model, owner, |_| {}).unwrap();
+        }
+    }
+    assert_eq!(life.errors, Vec::<String>::new());
+    life.forget_notes();
     life
 }
 

@@ -9,6 +9,7 @@ mod capone;
 mod capone_life;
 mod causes;
 mod cli;
+mod copies;
 mod docs;
 mod dummy;
 mod event;

@@ -150,6 +150,13 @@ impl Life {
         }
     }
 
+    /// The front-end loses everything that it noted.
+    pub fn forget_notes(&self) {
+        for file in std::fs::read_dir(self.service.gate.dir()).unwrap() {
+            std::fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+
     /// The calls of hooks and sweeps.
     pub fn hook_calls(&self) -> Vec<CallRecord> {
         let by_users = self.by_users.lock().unwrap();

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod bystanders;
+pub mod copies;
 pub mod counter;
 pub mod life;
 pub mod log;

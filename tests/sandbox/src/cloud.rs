@@ -186,7 +186,8 @@ impl Sandbox {
             ObjectKind::VmGroup => core.vmgroups.skip_to(next),
             ObjectKind::Hook => core.hooks.skip_to(next),
             ObjectKind::ScheduledAction => core.sched_actions.skip_to(next),
-            // Users, hosts and the like are made by whoever fills the cloud.
+            ObjectKind::User => core.users.skip_to(next),
+            // Hosts and the like are made by whoever fills the cloud.
             _ => {}
         }
     }

@@ -316,7 +316,8 @@ pub(crate) fn detach_nic(core: &mut Core, ctx: &mut Context, args: &Args<'_>) ->
 }
 
 impl Core {
-    fn floating_networks(&self, template: &Template, uid: u32) -> Vec<u32> {
+    /// The networks in which a router with this template has floating addresses.
+    pub(crate) fn floating_networks(&self, template: &Template, uid: u32) -> Vec<u32> {
         let nics = template
             .get_vectors("NIC")
             .filter(|nic| is_yes(nic, "FLOATING_IP"));
