@@ -26,7 +26,7 @@ fn budgets() -> Vec<Budget> {
     let (vm, document) = (payload::vm(8 * 1024), payload::document(8 * 1024));
     let info = br#"{"protocol":1,"action":"info"}"#.to_vec();
     vec![
-        (env!("CARGO_BIN_EXE_vm_state"), "a foreign event of 8 KiB", vm, &[], 250.0, 2048.0),
+        (env!("CARGO_BIN_EXE_vm_state"), "a foreign event of 8 KiB", vm, &[], 310.0, 2048.0),
         (env!("CARGO_BIN_EXE_document"), "a foreign event of 8 KiB", document, &[], 650.0, 2048.0),
         (env!("CARGO_BIN_EXE_vm_update"), "an empty event", Vec::new(), &[], 210.0, 2048.0),
         (env!("CARGO_BIN_EXE_guest_exec"), "an empty event", Vec::new(), &[], 210.0, 2048.0),

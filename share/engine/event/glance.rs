@@ -14,6 +14,8 @@
 
 use std::io::{self, BufReader, Cursor, Read};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use oneks_core::{attribute, names};
 use opennebula::objects::VmState;
 
@@ -24,8 +26,9 @@ use super::xml::Xml;
 use super::{Kind, Known, Reason, Verdict, document, parse};
 use crate::handle::machine::{self, Place};
 
-/// How much of a VM's event is its beginning. A name of 128 bytes, all of them escaped, leaves room to spare.
-const BEGINNING: u64 = 4 * 1024;
+/// How much of a VM's event is its beginning: the states end by 600 bytes. A name of 128 bytes, many of them escaped, may push
+/// them out; then it is read like any other.
+const BEGINNING: u64 = 1024;
 
 /// Shorter events of VMs are parsed at once. Those without payload are among them.
 const SHORT: usize = 4 * 1024;
@@ -83,11 +86,15 @@ fn whole(kind: Kind, held: Vec<u8>, input: impl Read) -> Verdict {
     )
 }
 
+/// Nothing, if there is a word in front, or the end of a short event.
 fn identity(beginning: &[u8]) -> Identity {
-    let payload = stdin::split(beginning).ok().flatten();
-    payload
-        .and_then(|(_, payload)| vm_state::identity(&mut Xml::new(payload)).ok())
-        .unwrap_or_default()
+    let whole = beginning.len() / 4 * 4;
+    let Ok(xml) = STANDARD.decode(&beginning[..whole]) else {
+        return Identity::default();
+    };
+    // The last character may be cut in two.
+    let text = std::str::from_utf8(&xml).or_else(|e| std::str::from_utf8(&xml[..e.valid_up_to()]));
+    text.map(vm_state::identity).unwrap_or_default()
 }
 
 /// Does the beginning show that the VM is nobody's of ours? Nothing where it does not say enough.
@@ -106,8 +113,6 @@ fn is_settled(vm: &Identity, known: Known) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
 
     /// Counts what is read of it.
     struct Counted<'a>(&'a [u8], usize);
@@ -141,10 +146,11 @@ mod tests {
     fn no_more_is_read_than_settles_it() {
         let beginning = usize::try_from(BEGINNING).unwrap();
         let far = 1024 * 1024;
-        let of_name = "&lt;".repeat(128);
+        let (long, escaped) = ("x".repeat(128), "&lt;".repeat(128));
         for (name, states, filling, user_template, handle, wanted, most) in [
             ("web", RUNS, 8192, "", false, "not ours", beginning),
-            (&of_name, RUNS, 8192, "", false, "not ours", beginning),
+            (&long, RUNS, 8192, "", false, "not ours", beginning),
+            (&escaped, RUNS, 8192, "", false, "not ours", usize::MAX),
             ("web", BOOTS, far, "", false, "not ours", beginning),
             ("web", OFF, far, "", false, "not ours", beginning),
             ("web", DONE, far, TAG, false, "not ours", beginning),

@@ -7,6 +7,7 @@ use oneks_core::observed::Kind;
 use oneks_core::plan::Told;
 use oneks_driver::VmCondition;
 use opennebula::objects::{LcmState, VmState};
+use quick_xml::events::Event;
 
 use crate::convert;
 use crate::gate::Hints;
@@ -112,31 +113,48 @@ fn read<R: Read>(xml: &mut Xml<R>) -> Result<Vm, Damaged> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) id: Option<u32>,
+    /// Without what was escaped in it.
     pub(super) name: Option<String>,
     pub(super) state: Option<VmState>,
     pub(super) lcm_state: Option<LcmState>,
 }
 
-/// Reads no further than the states, or to the templates if these come first.
-pub(super) fn identity<R: Read>(xml: &mut Xml<R>) -> Result<Identity, Damaged> {
+/// Reads no further than the states, or to the templates if these come first, of the beginning of an event. It is short, so
+/// it needs none of the care that whole events do.
+pub(super) fn identity(beginning: &str) -> Identity {
     let mut vm = Identity::default();
+    let mut reader = quick_xml::Reader::from_str(beginning);
+    let (mut depth, mut field) = (0, Field::Other);
     while vm.lcm_state.is_none() {
-        let field = match xml.next()? {
-            Token::Open(name) => Field::of(name),
-            Token::Close | Token::Text(_) => continue,
-            Token::End => break,
+        let text = match reader.read_event() {
+            Ok(Event::Start(start)) => {
+                depth += 1;
+                field = Field::of(start.name().as_ref());
+                match (depth, field) {
+                    (1, Field::Vm) | (3.., _) => {}
+                    (2, Field::Template | Field::UserTemplate) | (..=1, _) => break,
+                    _ => {}
+                }
+                continue;
+            }
+            Ok(Event::End(_)) => {
+                (depth, field) = (depth - 1, Field::Other);
+                continue;
+            }
+            Ok(Event::Text(text)) => text.to_string(),
+            Ok(Event::CData(text)) => text.to_string(),
+            Ok(Event::Eof) | Err(_) => break,
+            Ok(_) => continue,
         };
-        match (xml.depth(), field) {
-            (2, Field::Id) => vm.id = number(xml)?,
-            (2, Field::Name) => vm.name = xml.text(NAME)?,
-            (2, Field::State) => vm.state = number(xml)?.map(VmState::from_number),
-            (2, Field::LcmState) => vm.lcm_state = number(xml)?.map(LcmState::from_number),
-            (2, Field::Template | Field::UserTemplate) => break,
-            (1, Field::Vm) | (2.., _) => {}
-            _ => return Err(Damaged),
+        match (depth, field) {
+            (2, Field::Id) => vm.id = id(&text),
+            (2, Field::Name) => vm.name.get_or_insert_default().push_str(&text),
+            (2, Field::State) => vm.state = id(&text).map(VmState::from_number),
+            (2, Field::LcmState) => vm.lcm_state = id(&text).map(LcmState::from_number),
+            _ => {}
         }
     }
-    Ok(vm)
+    vm
 }
 
 fn number<R: Read>(xml: &mut Xml<R>) -> Result<Option<u32>, Damaged> {
