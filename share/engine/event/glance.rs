@@ -88,8 +88,8 @@ fn whole(kind: Kind, held: Vec<u8>, input: impl Read) -> Verdict {
 
 /// Nothing, if there is a word in front, or the end of a short event.
 fn identity(beginning: &[u8]) -> Identity {
-    let whole = beginning.len() / 4 * 4;
-    let Ok(xml) = STANDARD.decode(&beginning[..whole]) else {
+    let payload = beginning.trim_ascii_start();
+    let Ok(xml) = STANDARD.decode(&payload[..payload.len() / 4 * 4]) else {
         return Identity::default();
     };
     // The last character may be cut in two.

@@ -4,7 +4,8 @@ use std::io::{self, Read};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oneks::event::{Kind, Reason, Verdict, read};
+use oneks::event::{Kind, Known, Reason, Verdict, read, read_knowing};
+use oneks_core::names::Names;
 use opennebula::Vm;
 
 use crate::keeps_secret;
@@ -51,8 +52,17 @@ pub(crate) fn verdict(kind: Kind, call: &str, payload: &[u8]) -> Verdict {
     let size = payload.len() * 7 % 61 + 1;
     assert_eq!(read(kind, Pieces(&input, size)), whole, "in pieces of {size}");
     check(&whole);
+    let unknown = read_knowing(kind, input.as_slice(), NOTHING);
+    let dropped = matches!(unknown, Verdict::Drop(Reason::NotOurs | Reason::NotKnown));
+    assert!(unknown == whole || dropped, "{unknown:?} instead of {whole:?}");
     whole
 }
+
+/// A front-end that knows nothing.
+const NOTHING: Known = Known {
+    cluster: &|_| false,
+    handle: &|_| false,
+};
 
 /// Anything at all on standard input.
 pub(crate) fn stdin(data: &[u8]) {
@@ -110,14 +120,14 @@ fn ours_is_not_dropped(text: &str, verdict: &Verdict) {
         && text.matches("<ONEKS").count() == 1
         && !text.contains("cluster_id")
         && text.len() < 8192;
-    let Some(tag) = Vm::from_xml(text)
-        .ok()
-        .filter(|_| usual)
-        .and_then(|vm| vm.oneks_tag())
-    else {
+    let vm = Vm::from_xml(text).ok().filter(|_| usual);
+    let Some((vm, tag)) = vm.and_then(|vm| vm.oneks_tag().map(|tag| (vm, tag))) else {
         return;
     };
-    if tag.cluster_id <= i32::MAX.unsigned_abs() {
+    // Of another name it is not counted as the cluster's.
+    if tag.cluster_id <= i32::MAX.unsigned_abs() && Names::new(tag.cluster_id).owns(&vm.name) {
+        let unknown = read_knowing(Kind::VmState, STANDARD.encode(text).as_bytes(), NOTHING);
+        assert_eq!(unknown, *verdict, "with nothing known");
         let lost = [Reason::NotOurs, Reason::Unreadable, Reason::Empty].map(Verdict::Drop);
         assert!(
             !lost.contains(verdict),
