@@ -60,7 +60,7 @@ pub fn pass<F: GateFs>(
     if let Some((cluster, _)) = Record::replaced(&attributes).filter(|_| place != Place::Done)
         && let Some(document) = read_document(service, cluster).map_err(fail("look for its cluster"))?
         && matches!(
-            door::stand(service, &document, &vm, &attributes, false),
+            door::stand(service, &document, (vm.id, vm.uid), &attributes, false),
             Standing::Heir(_)
         )
     {

@@ -18,7 +18,7 @@ use oneks_core::{attribute, names};
 use oneks_driver::VmCondition;
 use opennebula::calls::{PoolFilter, VmStateFilter};
 use opennebula::error::Error;
-use opennebula::objects::{Document, Vm, VmState};
+use opennebula::objects::{Document, VmOutline, VmState};
 
 use crate::convert;
 use crate::gate::{Forgotten, Gate, GateFs, Hints};
@@ -360,10 +360,10 @@ fn is_failure(state: ClusterState) -> bool {
 }
 
 /// All machines that say anything of clusters, or are known as handles; without a cluster, those that may ask for one.
-fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
+fn machines(service: &Service, waiting: bool) -> Result<Vec<VmOutline>, Error> {
     let handles: BTreeSet<u32> = Handles::new(service.gate.dir()).all().into_iter().collect();
     // Of a large cloud nearly all machines are somebody else's: they are not kept.
-    let ours = |vm: &Vm| handles.contains(&vm.id) || vm.user_template.names().any(attribute::is_ours);
+    let ours = |vm: &VmOutline| handles.contains(&vm.id) || vm.user_template.names().any(attribute::is_ours);
     let states = if waiting {
         vec![
             VmStateFilter::State(VmState::Pending),
@@ -374,14 +374,14 @@ fn machines(service: &Service, waiting: bool) -> Result<Vec<Vm>, Error> {
     };
     let mut vms = Vec::new();
     for state in states {
-        let pool = service.admin.every_vm(PoolFilter::All, state, ours)?;
+        let pool = service.admin.every_vm_outline(PoolFilter::All, state, ours)?;
         vms.extend(pool.items);
     }
     Ok(vms)
 }
 
 /// The clusters at rest whose noted VMs are not those that there are. Others are watched.
-fn changed(vms: &[Vm], documents: &[Document]) -> BTreeSet<u32> {
+fn changed(vms: &[VmOutline], documents: &[Document]) -> BTreeSet<u32> {
     // By cluster and owner: a VM of somebody else says nothing, whatever it is called.
     let mut there: BTreeMap<(u32, u32), BTreeMap<u32, VmCondition>> = BTreeMap::new();
     for vm in vms {

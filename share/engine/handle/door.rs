@@ -142,7 +142,13 @@ impl<'a> Door<'a> {
             .handles
             .of(vm.id)
             .filter(|n| n.agreed && n.cluster == self.cluster);
-        let standing = stand(self.service, document, vm, &attributes, known.is_some());
+        let standing = stand(
+            self.service,
+            document,
+            (vm.id, vm.uid),
+            &attributes,
+            known.is_some(),
+        );
         let (record, heir) = match standing {
             Standing::Handle(record) => (record, false),
             Standing::Heir(record) => (record, true),
@@ -343,20 +349,20 @@ pub fn named(document: &Document) -> Option<u32> {
     document.template.get(ATTRIBUTE)?.trim().parse().ok()
 }
 
-/// What the VM is to the cluster.
+/// What the VM, of this id and owner, is to the cluster.
 pub fn stand(
     service: &Service,
     document: &Document,
-    vm: &Vm,
+    (vm, vm_owner): (u32, u32),
     attributes: &Attributes,
     noted: bool,
 ) -> Standing {
     let handle = named(document);
-    let proof = service.handle_proof(document.id, vm.id);
+    let proof = service.handle_proof(document.id, vm);
     let successor = handle.map(|old| service.successor_proof(document.id, old));
     handle::standing(&View {
-        vm: vm.id,
-        vm_owner: vm.uid,
+        vm,
+        vm_owner,
         attributes,
         cluster: document.id,
         owner: document.uid,

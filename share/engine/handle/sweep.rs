@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oneks_core::handle::{self, Record, Shown, Standing};
 use oneks_core::status::Status;
-use opennebula::objects::{Document, Vm};
+use opennebula::objects::{Document, VmOutline};
 
 use super::door;
 use super::machine::{self, Place};
@@ -22,7 +22,7 @@ pub struct Due {
 }
 
 /// Compares handles and documents. `complete`: are `vms` all that there are, or only those that wait or rest?
-pub fn compare(service: &Service, documents: &[Document], vms: &[Vm], complete: bool) -> Due {
+pub fn compare(service: &Service, documents: &[Document], vms: &[VmOutline], complete: bool) -> Due {
     let mut due = Due::default();
     let notes = Notes::new(service.gate.dir());
     let handles = Handles::new(service.gate.dir());
@@ -81,11 +81,11 @@ pub fn compare(service: &Service, documents: &[Document], vms: &[Vm], complete: 
 fn is_due(
     service: &Service,
     document: &Document,
-    vm: &Vm,
+    vm: &VmOutline,
     attributes: &handle::Attributes,
     known: bool,
 ) -> bool {
-    let record = match door::stand(service, document, vm, attributes, known) {
+    let record = match door::stand(service, document, (vm.id, vm.uid), attributes, known) {
         Standing::Handle(Some(record)) => record,
         Standing::Handle(None) | Standing::Heir(_) => return true,
         Standing::Stranger(why) => {

@@ -3,7 +3,10 @@
 //! Everything in this crate that reads XML goes through [`Parser`], so that it streams, never panics and reports an
 //! error by position only: what oned sends may hold secrets.
 
+mod ahead;
+
 use std::borrow::Cow;
+use std::io::BufRead;
 use std::ops::Deref;
 
 use quick_xml::Reader;
@@ -44,15 +47,30 @@ impl Deref for Name<'_> {
 
 /// A cursor over elements. "The open element" is the one that was opened last and is not closed yet.
 pub(crate) struct Parser<'a> {
+    text: &'a str,
     reader: Reader<&'a [u8]>,
     depth: usize,
+    last: Last,
+}
+
+/// What was read last.
+#[derive(PartialEq)]
+enum Last {
+    /// A start tag: content follows.
+    Start,
+    /// The tag of an empty element: its end follows, which stands nowhere.
+    Empty,
+    Other,
 }
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        let mut reader = Reader::from_str(text);
-        reader.config_mut().expand_empty_elements = true;
-        Self { reader, depth: 0 }
+        Self {
+            text,
+            reader: Reader::from_str(text),
+            depth: 0,
+            last: Last::Other,
+        }
     }
 
     /// Opens the document's root element. Text in front of it is ignored.
@@ -81,6 +99,10 @@ impl<'a> Parser<'a> {
     /// The text of the open element, which is closed. Child elements don't count.
     pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, XmlError> {
         let mut text = Cow::Borrowed("");
+        if let Some((all, length)) = self.ahead().and_then(ahead::text) {
+            self.pass_over(length);
+            text = all;
+        }
         loop {
             match self.next()? {
                 Token::Text(piece) | Token::CData(piece) => append(&mut text, piece),
@@ -94,7 +116,23 @@ impl<'a> Parser<'a> {
 
     /// Closes the open element without looking at its content.
     pub(crate) fn skip(&mut self) -> Result<(), XmlError> {
+        if let Some(length) = self.ahead().and_then(ahead::content) {
+            self.pass_over(length);
+        }
         self.leave(self.depth.saturating_sub(1))
+    }
+
+    /// What follows the start tag that was read last.
+    fn ahead(&self) -> Option<&'a str> {
+        let rest: &'a [u8] = self.reader.get_ref();
+        let at = self.text.len().checked_sub(rest.len())?;
+        self.text.get(at..).filter(|_| self.last == Last::Start)
+    }
+
+    /// Goes on so many bytes later. Nothing in between is an event any more.
+    fn pass_over(&mut self, length: usize) {
+        self.reader.stream().consume(length);
+        self.last = Last::Other;
     }
 
     /// Number of open elements.
@@ -127,13 +165,23 @@ impl<'a> Parser<'a> {
     }
 
     pub(crate) fn next(&mut self) -> Result<Token<'a>, XmlError> {
+        if std::mem::replace(&mut self.last, Last::Other) == Last::Empty {
+            self.depth = self.depth.saturating_sub(1);
+            return Ok(Token::Close);
+        }
         loop {
             let Ok(event) = self.reader.read_event() else {
                 return Err(self.error("bad markup"));
             };
             return Ok(match event {
-                Event::Start(start) | Event::Empty(start) => {
+                Event::Start(start) => {
                     self.depth += 1;
+                    self.last = Last::Start;
+                    Token::Open(Name(start))
+                }
+                Event::Empty(start) => {
+                    self.depth += 1;
+                    self.last = Last::Empty;
                     Token::Open(Name(start))
                 }
                 Event::End(_) => {
@@ -181,15 +229,21 @@ pub(crate) fn is_xml_char(char: char) -> bool {
 
 /// Appends `text` as element content. A carriage return becomes a reference: readers turn a bare one into a newline.
 pub(crate) fn escape_into(out: &mut String, text: &str) {
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\r' => out.push_str("&#13;"),
-            _ => out.push(char),
-        }
+    let mut done = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let reference = match byte {
+            b'&' => "&amp;",
+            b'<' => "&lt;",
+            b'>' => "&gt;",
+            b'\r' => "&#13;",
+            _ => continue,
+        };
+        // These are whole characters.
+        out.push_str(text.get(done..at).unwrap_or_default());
+        out.push_str(reference);
+        done = at + 1;
     }
+    out.push_str(text.get(done..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -250,7 +304,107 @@ mod tests {
         parser.finish().unwrap();
     }
 
+    /// The same as [`Parser::text`] and [`Parser::skip`], one event after the other.
+    fn slowly(parser: &mut Parser<'_>, skips: bool) -> Result<String, XmlError> {
+        parser.last = Last::Other;
+        if skips {
+            parser.leave(parser.depth - 1)?;
+            return Ok(String::new());
+        }
+        let mut text = Cow::Borrowed("");
+        let depth = parser.depth;
+        loop {
+            match parser.next()? {
+                Token::Text(piece) | Token::CData(piece) => append(&mut text, piece),
+                Token::Open(_) => parser.leave(depth)?,
+                Token::Close => return Ok(text.into_owned()),
+                Token::End => return Err(parser.error("ended inside an element")),
+                Token::Remark => {}
+            }
+        }
+    }
+
+    /// Pieces of XML, some of them broken.
+    const PIECES: [&str; 36] = [
+        "<a>",
+        "</a>",
+        "<b>",
+        "</b>",
+        "<b/>",
+        "<a />",
+        "</a >",
+        "<a c=\"</a>\">",
+        "<a c='>'/>",
+        "<![CDATA[",
+        "]]>",
+        "<!-- ",
+        " -->",
+        "<?p ?>",
+        "&amp;",
+        "&lt;",
+        "&#13;",
+        "&#x41;",
+        "&nope;",
+        "&",
+        ";",
+        "<",
+        ">",
+        "/",
+        "\r\n",
+        "\r",
+        "x",
+        "é",
+        " ",
+        "<!DOCTYPE a>",
+        "<a>x</a>",
+        "<a><b>1</b><b/>&lt;</a>",
+        "<b><![CDATA[</e>]]></b>",
+        "&lt;e&gt;",
+        "<a>x</b>",
+        "<a><!-- </e> --></a>",
+    ];
+
+    /// Reads these pieces in an element in both ways.
+    fn at_once_as_slowly(pieces: &[&str], skips: bool, ends: bool) {
+        let end = if ends { "</e>y</r>" } else { "" };
+        let xml = format!("<r><e>{}{end}", pieces.concat());
+        let read = |at_once: bool| {
+            let mut parser = Parser::new(&xml);
+            parser.root()?;
+            parser.child()?;
+            let text = match (at_once, skips) {
+                (false, _) => slowly(&mut parser, skips)?,
+                (true, true) => parser.skip().map(|()| String::new())?,
+                (true, false) => parser.text()?.into_owned(),
+            };
+            let place = (parser.depth, parser.reader.buffer_position());
+            let rest = slowly(&mut parser, false);
+            Ok::<_, XmlError>((text, place, rest))
+        };
+        assert_eq!(read(true), read(false), "{xml}");
+    }
+
+    #[test]
+    fn what_is_seen_at_once_is_what_events_tell() {
+        let alone_too = PIECES.iter().copied().chain([""]);
+        for (first, second) in alone_too.flat_map(|first| PIECES.map(|second| (first, second))) {
+            for (skips, ends) in [(false, false), (false, true), (true, false), (true, true)] {
+                at_once_as_slowly(&[first, second], skips, ends);
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn however_many_pieces_follow_each_other(
+            pieces in proptest::collection::vec(0..PIECES.len(), 3..14),
+            skips in any::<bool>(),
+            ends in any::<bool>(),
+        ) {
+            let pieces: Vec<&str> = pieces.into_iter().map(|piece| PIECES[piece]).collect();
+            at_once_as_slowly(&pieces, skips, ends);
+        }
+
         #[test]
         fn escaped_text_comes_back(text in any::<String>()) {
             prop_assume!(text.chars().all(is_xml_char));

@@ -108,7 +108,7 @@ impl Door<'_> {
             return Ok(None);
         };
         let there = machine::attributes(&vm.user_template);
-        let standing = stand(self.service, document, &vm, &there, true);
+        let standing = stand(self.service, document, (vm.id, vm.uid), &there, true);
         let at_rest = machine::place(vm.state, vm.lcm_state) == Place::Rests;
         let differs = there != inner.note.shown;
         let by_user =

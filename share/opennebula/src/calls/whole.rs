@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::{PoolFilter, VmStateFilter};
 use crate::client::Client;
 use crate::error::Error;
-use crate::objects::{Document, Element, Pool, Vm};
+use crate::objects::{Document, Element, Pool, Vm, VmOutline};
 use crate::xmlrpc::Value;
 
 /// Objects of a page. Large enough that nearly every cloud has one page, small enough for the longest answer that is
@@ -35,8 +35,32 @@ impl Client {
         state: VmStateFilter,
         wanted: impl Fn(&Vm) -> bool,
     ) -> Result<Pool<Vm>, Error> {
+        self.vms(filter, state, |vm: &Vm| vm.id, wanted)
+    }
+
+    /// All VMs in outline, without those that are not wanted. oned sends as much as for [`Client::every_vm`], of which
+    /// most is passed over.
+    ///
+    /// # Errors
+    /// Those of the calls; the pool changes faster than it can be read.
+    pub fn every_vm_outline(
+        &self,
+        filter: PoolFilter,
+        state: VmStateFilter,
+        wanted: impl Fn(&VmOutline) -> bool,
+    ) -> Result<Pool<VmOutline>, Error> {
+        self.vms(filter, state, |vm: &VmOutline| vm.id, wanted)
+    }
+
+    fn vms<T: Element>(
+        &self,
+        filter: PoolFilter,
+        state: VmStateFilter,
+        id: impl Fn(&T) -> u32,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<Pool<T>, Error> {
         let params = |offset, size| vec![filter.into(), offset, size, state.into()];
-        self.whole("one.vmpool.infoextended", VMS, &params, |vm: &Vm| vm.id, wanted)
+        self.whole("one.vmpool.infoextended", VMS, &params, id, wanted)
     }
 
     /// All documents of type `kind`, with their content.
