@@ -22,8 +22,8 @@ work=$target/packages
 collected=$work/target # as cargo would leave them, for the tools that pack
 built=$collected/$profile
 out=$work/out
-programs='oneks oneks-gateway'
-hooks='document vm_state vm_update guest_exec vrouter sweep capone dummy'
+programs='oneks oneks-gateway sweep'
+hooks='document vm_state vm_update guest_exec vrouter capone dummy'
 mkdir -p "$work"
 
 say() { printf '\n== %s\n' "$*" >&2; }
