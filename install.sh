@@ -284,8 +284,8 @@ build() { # profile -> prints the folder of the programs
     printf '%s/%s' "$(target_folder)" "$profile"
 }
 
-# The target whose programs bring their own C library, if the toolchain has it: they start in a third of the time, for
-# there is nothing to load and link.
+# The target whose programs bring their own C library, if the toolchain has it: they take little more than half
+# the time, for there is nothing to load and link.
 static_target() {
     local host
     host=$(cd "$here" && rustc -vV | sed -n 's/^host: //p')
@@ -294,7 +294,7 @@ static_target() {
     if [ -d "$(cd "$here" && rustc --print target-libdir --target "$host" 2>/dev/null)" ]; then
         printf '%s' "$host"
     else
-        say "without $host, hooks take three times as long to start; 'rustup target add $host' gets it"
+        say "without $host, hooks take nearly twice as long; 'rustup target add $host' gets it"
     fi
 }
 

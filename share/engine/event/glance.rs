@@ -33,7 +33,7 @@ const BEGINNING: u64 = 1024;
 /// Shorter events of VMs are parsed at once. Those without payload are among them.
 const SHORT: usize = 4 * 1024;
 
-/// Longer updates are long. A SPEC with ten node groups has a third of it.
+/// Longer updates are long. One of a SPEC with ten node groups has two fifths of it.
 const LONG: u64 = 16 * 1024;
 
 /// How much is read at once. More than fits into a pipe is not there, and whoever fills it is woken each time.
